@@ -1,0 +1,134 @@
+/**
+ * The words of the domain: requests, stages, transactions and runs. A *transaction* is what one caller asked for (id,
+ * result, cancel); a *run* is the work, shared by the transactions that were joined into it.
+ */
+import type { ErrorValue } from "./errors.ts";
+import type { PackageChange } from "./plan.ts";
+
+/** Every kind of change, as the verb that asks for it. */
+export const KINDS = ["install", "uninstall", "upgrade", "rollback", "refresh", "prefetch", "cleanup"] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** A request as it was authorised: immutable from the moment it is journalled. */
+export interface Request {
+  readonly kind: Kind;
+  /** Package names for install, uninstall and prefetch; empty for the others. Sorted, without duplicates. */
+  readonly packages: readonly string[];
+  /** For cleanup: what to remove. Empty for the other kinds. */
+  readonly targets: readonly CleanupTarget[];
+  /** Answer with an unchanged result where the request is already satisfied, instead of an error (`--idempotent`). */
+  readonly idempotent: boolean;
+}
+
+/** What `cleanup` can remove: unused caches and commits, the pending or the rollback deployment, downloaded package lists. */
+export const CLEANUP_TARGETS = ["base", "pending", "rollback", "repomd"] as const;
+export type CleanupTarget = (typeof CLEANUP_TARGETS)[number];
+
+/** Who asked, as the bus vouches for it, plus what the client says of itself. */
+export interface Caller {
+  /** The caller's unique bus name, for example ":1.7". */
+  readonly sender: string;
+  readonly uid: number;
+  readonly pid: number;
+  /** The client's own name for itself ("cli", "gnome-software"); for people, never for decisions. */
+  readonly agent: string;
+}
+
+/** The stages of the work, in the only order they can run; each kind uses some of them (`STAGES_OF`). */
+export const STAGES = ["refreshing", "planning", "downloading", "assembling", "deploying", "pruning"] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** Which stages each kind goes through. */
+export const STAGES_OF: Readonly<Record<Kind, readonly Stage[]>> = {
+  install: ["refreshing", "planning", "downloading", "assembling", "deploying"],
+  uninstall: ["refreshing", "planning", "downloading", "assembling", "deploying"],
+  upgrade: ["refreshing", "planning", "downloading", "assembling", "deploying"],
+  rollback: ["deploying"],
+  refresh: ["refreshing"],
+  prefetch: ["refreshing", "planning", "downloading"],
+  cleanup: ["pruning"],
+};
+
+/**
+ * Where a run or a transaction is. `queued`: waits for its turn or a lock. The stages: working. `rollingBack`: undoing a
+ * stage that failed. `cleaning`: removing work trees. `finished`, `failed` and `cancelled` are final.
+ */
+export type RunState = "queued" | Stage | "cancelling" | "rollingBack" | "cleaning" | FinalState;
+export const FINAL_STATES = ["finished", "failed", "cancelled"] as const;
+export type FinalState = (typeof FINAL_STATES)[number];
+
+/** Whether nothing will ever change again. */
+export function isFinal(state: string): state is FinalState {
+  return (FINAL_STATES as readonly string[]).includes(state);
+}
+
+/** What a finished transaction did. */
+export interface TransactionResult {
+  /** False where there was nothing to do. */
+  readonly changed: boolean;
+  /** The commit that was deployed, or empty. */
+  readonly commit: string;
+  /** Whether it takes effect at the next boot (staged) rather than having been written at once. */
+  readonly staged: boolean;
+  /** Packages of the new deployment against those of the one it was made from. */
+  readonly diff: readonly PackageChange[];
+  /** Milliseconds each stage took, with the time spent waiting for locks apart. */
+  readonly timings: readonly StageTiming[];
+  /** One line for people. */
+  readonly summary: string;
+}
+
+/** How long one stage of a run took. */
+export interface StageTiming {
+  readonly stage: Stage | "cleaning";
+  /** Waiting for locks, before the stage began. */
+  readonly waitedMs: number;
+  readonly tookMs: number;
+  /** Answered from a cache: nothing had to be done. */
+  readonly cached: boolean;
+}
+
+/** Progress of a run; `fraction` never decreases. */
+export interface Progress {
+  /** 0 to 100 over the whole run. */
+  readonly percent: number;
+  /** What is being done, for people: "unpacking nginx". */
+  readonly text: string;
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+/** One line that a run has to say; kept, so that whoever attaches later gets it from the start. */
+export interface RunMessage {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly level: "info" | "warning" | "error";
+  readonly text: string;
+}
+
+/** A transaction as every client sees it: the value of its properties on the bus and of its row in the journal. */
+export interface TransactionView {
+  readonly id: string;
+  readonly runId: string;
+  readonly kind: Kind;
+  /** The request as a command line: "install nginx vim". */
+  readonly title: string;
+  readonly request: Request;
+  readonly caller: Caller;
+  readonly state: RunState;
+  readonly progress: Progress;
+  /** Why it waits, for people ("waiting for sysroot, held by upgrade 7f3a…"); empty when it does not. */
+  readonly waitingFor: string;
+  /** Place among the queued, from 1; 0 when running or final. */
+  readonly position: number;
+  /** False from the point of no return on. */
+  readonly cancellable: boolean;
+  /** Other transactions that share the run. */
+  readonly joinedWith: readonly string[];
+  /** How often a restarted daemon took the run up again. */
+  readonly resumed: number;
+  readonly createdMs: number;
+  readonly endedMs: number;
+  readonly result: TransactionResult | null;
+  readonly error: ErrorValue | null;
+}
