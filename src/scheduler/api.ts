@@ -1,0 +1,42 @@
+/** What the doors (`src/dbus`) may ask of the scheduler. */
+import type { EventEmitter } from "node:events";
+import type { SysrootSnapshot } from "../model/sysroot.ts";
+import type { Caller, Request, RunMessage, TransactionView } from "../model/transaction.ts";
+
+/** Everything `status` shows: one consistent value. */
+export interface StatusView {
+  readonly snapshot: SysrootSnapshot;
+  /** The transactions that have not ended, oldest first. */
+  readonly transactions: readonly TransactionView[];
+}
+
+/** What the scheduler tells, in order: a transaction is `added` before anything else is said of it and `finished` once. */
+export interface SchedulerEvents {
+  added: [TransactionView];
+  /** State, position, waitingFor, joinedWith or cancellable changed. */
+  changed: [TransactionView];
+  /** At most ten a second for each transaction; the last one before the end is never lost. */
+  progress: [TransactionView];
+  message: [TransactionView, RunMessage];
+  finished: [TransactionView];
+  /** A new snapshot was published. */
+  snapshot: [SysrootSnapshot];
+}
+
+/** The scheduler, as the doors see it. Rejections are `AptOstreeError`s. */
+export interface SchedulerApi extends EventEmitter<SchedulerEvents> {
+  /** Answered from memory, at once. */
+  status(): StatusView;
+  /** Journals a transaction, enqueues it and answers with its id once its row is durable. */
+  submit(request: Request, caller: Caller): Promise<string>;
+  /** Ends the caller's interest; resolves when the request is noted. Who may is for the door to decide. NotFound, TooLate. */
+  cancel(id: string, caller: Caller): Promise<void>;
+  /** One transaction, active or ended. NotFound. */
+  transaction(id: string): Promise<TransactionView>;
+  /** Newest first. */
+  transactions(limit: number): Promise<readonly TransactionView[]>;
+  /** The messages of the transaction's run after a sequence number. NotFound. */
+  messages(id: string, afterSeq: number): Promise<readonly RunMessage[]>;
+  /** Reads the sysroot again; the epoch of what was read. */
+  reload(): Promise<number>;
+}

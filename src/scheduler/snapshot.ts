@@ -1,0 +1,59 @@
+/** The published snapshot: replaced as a whole, read by anybody at any time. */
+import type { SysrootSnapshot } from "../model/sysroot.ts";
+import type { Engines, Journal } from "./ports.ts";
+
+/** Holds the current snapshot and reads a new one when something changed; readings never overlap. */
+export class SnapshotHolder {
+  readonly #engines: Engines;
+  readonly #journal: Journal;
+  readonly #published: (snapshot: SysrootSnapshot) => void;
+  readonly #warnings: string[] = [];
+  #current: SysrootSnapshot;
+  #reading: Promise<SysrootSnapshot> = Promise.resolve(NOTHING);
+
+  /** `published` is called after each change, with the new snapshot in place. */
+  constructor(engines: Engines, journal: Journal, published: (snapshot: SysrootSnapshot) => void) {
+    this.#engines = engines;
+    this.#journal = journal;
+    this.#published = published;
+    this.#current = NOTHING;
+  }
+
+  /** The newest snapshot; never waits. */
+  get current(): SysrootSnapshot {
+    return this.#current;
+  }
+
+  /** A warning that every later snapshot carries. */
+  warn(text: string): void {
+    if (!this.#warnings.includes(text)) this.#warnings.push(text);
+    if (this.#current !== NOTHING) this.#publish({ ...this.#current, warnings: [...this.#warnings] });
+  }
+
+  /** Reads the sysroot; publishes under a new epoch where it is not as it was. Calls queue up, each reads after it was called. */
+  refresh(): Promise<SysrootSnapshot> {
+    const next = this.#reading.catch(() => NOTHING).then(() => this.#read());
+    this.#reading = next;
+    return next;
+  }
+
+  async #read(): Promise<SysrootSnapshot> {
+    const read = await this.#engines.readSysroot();
+    if (this.#current !== NOTHING && isSame(read, this.#current)) return this.#current;
+    const epoch = await this.#journal.nextEpoch();
+    this.#publish({ ...read, epoch, warnings: [...this.#warnings] });
+    return this.#current;
+  }
+
+  #publish(snapshot: SysrootSnapshot): void {
+    this.#current = Object.freeze(snapshot);
+    this.#published(this.#current);
+  }
+}
+
+const NOTHING: SysrootSnapshot = { epoch: 0, readMs: 0, sysroot: "", booted: false, deployments: [], warnings: [] };
+
+/** The time of reading is no difference. */
+function isSame(a: Omit<SysrootSnapshot, "epoch" | "warnings">, b: SysrootSnapshot): boolean {
+  return JSON.stringify(a.deployments) === JSON.stringify(b.deployments) && a.booted === b.booted && a.sysroot === b.sysroot;
+}
