@@ -1,0 +1,102 @@
+/**
+ * Package lists in generations: a refresh fills a new directory and then moves the link `current`, so a plan that is reading a
+ * generation never sees it change. A refresh that found nothing new keeps the old generation, and with it apt's warm caches.
+ */
+import { mkdir, readdir, readlink, rename, stat, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { exec } from "../exec.ts";
+import type { Paths } from "../paths.ts";
+import { removeTree } from "../tree.ts";
+
+/** The newest complete generation, or null before the first refresh. */
+export async function currentLists(paths: Paths): Promise<string | null> {
+  try {
+    return await readlink(join(paths.lists, "current"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** The directory of a generation. */
+export function listsDir(paths: Paths, generation: string): string {
+  return join(paths.lists, generation);
+}
+
+/** When the current lists were last found to be fresh, milliseconds since 1970; 0 before the first refresh. */
+export async function listsCheckedMs(paths: Paths): Promise<number> {
+  const mark = await stat(join(paths.lists, "checked")).catch(() => null);
+  return mark === null ? 0 : mark.mtimeMs;
+}
+
+/**
+ * A new directory for a refresh, filled with hardlinks to the current lists so that apt asks only for what changed (it replaces
+ * files by renaming, it never writes into them). `name` makes it unique: the run's id.
+ */
+export async function beginGeneration(paths: Paths, name: string): Promise<string> {
+  await mkdir(paths.lists, { recursive: true, mode: 0o755 });
+  const fresh = join(paths.lists, `new-${name}`);
+  await removeTree(fresh);
+  const current = await currentLists(paths);
+  if (current === null) await mkdir(fresh, { mode: 0o755 });
+  else await exec("cp", ["-al", "--", listsDir(paths, current), fresh]);
+  return fresh;
+}
+
+/** Makes a refreshed directory the current generation, or drops it where it holds just what the current one holds. */
+export async function finishGeneration(paths: Paths, fresh: string): Promise<{ generation: string; changed: boolean }> {
+  const current = await currentLists(paths);
+  let generation = current ?? "";
+  const changed = current === null || (await fingerprint(fresh)) !== (await fingerprint(listsDir(paths, current)));
+  if (changed) {
+    generation = String(Date.now());
+    await rename(fresh, listsDir(paths, generation));
+    const link = join(paths.lists, `link-${generation}`);
+    await symlink(generation, link);
+    await rename(link, join(paths.lists, "current"));
+  } else {
+    await removeTree(fresh);
+  }
+  await exec("touch", [join(paths.lists, "checked")]);
+  return { generation, changed };
+}
+
+/**
+ * apt links the lists of a `file:` source to where they lie. A generation must not change with its source, and planning does not
+ * see the source: so each becomes a copy of its own, with the times that apt's caches go by.
+ */
+export async function copyLinkedLists(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) continue;
+    const path = join(directory, entry.name);
+    await exec("cp", ["--dereference", "--preserve=timestamps", "--no-target-directory", "--", path, `${path}.copy`]);
+    await rename(`${path}.copy`, path);
+  }
+}
+
+/**
+ * Removes all generations but the newest few, and what killed refreshes left, with apt's caches for them. A plan that was made
+ * with one that is gone is made again.
+ */
+export async function pruneLists(paths: Paths, keepNewest: number): Promise<void> {
+  const names = await readdir(paths.lists).catch(() => []);
+  const generations = names.filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(b) - Number(a));
+  const kept = new Set(generations.slice(0, keepNewest));
+  for (const name of names) if (/^(\d+|link-.*)$/.test(name) && !kept.has(name)) await removeTree(join(paths.lists, name));
+  for (const name of await readdir(paths.aptCache).catch(() => [])) {
+    const generation = name.replace(/-.*$/, "");
+    if (/^\d+$/.test(generation) && !kept.has(generation)) await removeTree(join(paths.aptCache, name));
+  }
+}
+
+/** Names, inodes and sizes of the lists: a file that apt replaced has another inode, one that was a hit keeps its own. */
+async function fingerprint(directory: string): Promise<string> {
+  const names = (await readdir(directory)).filter((name) => name.includes("_dists_") || name.endsWith("Packages") || name.endsWith("Release")).sort();
+  const parts = await Promise.all(
+    names.map(async (name) => {
+      const { ino, size } = await stat(join(directory, name));
+      return `${name} ${ino} ${size}`;
+    }),
+  );
+  return parts.join("\n");
+}

@@ -1,0 +1,40 @@
+/** Running ostree(1) and turning its failures into typed errors. */
+import { AptOstreeError, type ErrorCode } from "../../model/errors.ts";
+import { ExecError, type ExecOptions, exec, lastLines } from "../exec.ts";
+import type { Paths } from "../paths.ts";
+
+/** `ostree ARGS --repo=REPO`; the standard output. `doing` completes "cannot …" of the error. */
+export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
+  return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options);
+}
+
+/**
+ * `ostree admin ARGS` on the sysroot. On the booted one no option is passed: ostree then remounts what it writes in a mount
+ * namespace of its own.
+ */
+export async function ostreeAdmin(paths: Paths, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
+  return run(doing, "DeployFailed", ["admin", ...args, ...(paths.sysroot === "/" ? [] : [`--sysroot=${paths.sysroot}`])], options);
+}
+
+async function run(doing: string, code: ErrorCode, args: readonly string[], options: ExecOptions): Promise<string> {
+  try {
+    return (await exec("ostree", args, options)).stdout;
+  } catch (error) {
+    if (!(error instanceof ExecError)) throw error;
+    throw ostreeError(doing, code, error);
+  }
+}
+
+/** ostree says "error: …" on its last line; what it says decides the code. */
+function ostreeError(doing: string, code: ErrorCode, error: ExecError): AptOstreeError {
+  const said = lastLines(error.stderr, 2).replace(/^error: /, "") || error.message;
+  const found = CODES.find(([pattern]) => pattern.test(said));
+  return new AptOstreeError(found?.[1] ?? code, `cannot ${doing}: ${said}`, { cause: error });
+}
+
+const CODES: readonly (readonly [RegExp, ErrorCode])[] = [
+  [/No space left on device|min-free-space|would be exceeded/i, "NoSpace"],
+  [/signature|GPG|not trusted/i, "VerificationFailed"],
+  [/Could not resolve|Couldn't connect|Connection refused|timed out|While fetching|Server returned|No such host/i, "DownloadFailed"],
+  [/Refspec '.*' not found|No such branch|No such metadata key|No such metadata object|Invalid ref/i, "NotFound"],
+];

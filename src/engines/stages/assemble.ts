@@ -1,0 +1,156 @@
+/** The stage `assembling`: from a plan to a commit that is held by a ref, or to the bare base where nothing is layered. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { AptOstreeError } from "../../model/errors.ts";
+import { diffPackages, type InstalledPackage, type Plan } from "../../model/plan.ts";
+import type { Layer, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
+import { currentLists, listsDir } from "../apt/lists.ts";
+import { aptCacheDir } from "../apt/readroot.ts";
+import { decisiveSettings } from "../apt/settings.ts";
+import { type EngineContext, runningEtc } from "../context.ts";
+import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
+import { captureAccounts } from "../layer/accounts.ts";
+import { checkLayer, scrubUpper } from "../layer/check.ts";
+import { commitLayer } from "../layer/commit.ts";
+import { EarlyImport } from "../layer/early.ts";
+import { installPackages, workTree } from "../layer/run.ts";
+import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
+import { captureVar } from "../layer/var.ts";
+import { onDisk, openWorkspace, type Workspace } from "../layer/workspace.ts";
+import { holdBase, layerRef, readRef } from "../ostree/refs.ts";
+import { requirePlan } from "./download.ts";
+
+/** Assembles the layer of the plan; a remembered layer is taken as it is. */
+export function assembleStage(context: EngineContext): StageEngine {
+  return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
+    const plan = requirePlan(input.facts);
+    await holdBase(context.paths, plan.baseCommit);
+    const known = await existing(context, plan);
+    if (known === null && !(await inputsAreThere(context, plan))) {
+      io.message("warning", "package lists or archives of the plan were cleaned up meanwhile: planning again");
+      return { facts: { listsGeneration: (await currentLists(context.paths)) ?? "" }, cached: false, verdict: "replan" };
+    }
+    const layer = known ?? (await assemble(context, input, io, plan));
+    return { facts: { layer }, cached: layer.cached, verdict: "proceed" };
+  };
+}
+
+async function existing(context: EngineContext, plan: Plan): Promise<Layer | null> {
+  if (plan.layerKey === "") return { commit: plan.baseCommit, packages: [], cached: true };
+  const commit = await readRef(context.paths, layerRef(plan.layerKey));
+  return commit === null ? null : { commit, packages: (await context.commits.facts(commit)).layered, cached: true };
+}
+
+/** Nothing is locked between the stages, so a cleanup may have come first. */
+async function inputsAreThere(context: EngineContext, plan: Plan): Promise<boolean> {
+  const isThere = (path: string): Promise<boolean> =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+  const paths = [listsDir(context.paths, plan.listsGeneration), ...plan.archives.map((archive) => join(context.paths.archives, archive.fileName))];
+  return (await Promise.all(paths.map(isThere))).every(Boolean);
+}
+
+/** In memory where it fits; a layer that turns out larger than expected is assembled again on the disk. */
+async function assemble(context: EngineContext, input: StageInput, io: StageIo, plan: Plan): Promise<Layer> {
+  const directory = join(context.paths.work, input.runId);
+  const workspace = await openWorkspace(directory, UNPACKED_RATIO * archiveBytes(plan));
+  try {
+    return await assembleIn(workspace, context, input, io, plan);
+  } catch (error) {
+    if (!workspace.inMemory || !(error instanceof AptOstreeError) || error.code !== "NoSpace") throw error;
+    io.message("info", "the layer does not fit into memory: assembling it on the disk");
+    await workspace.close();
+    return await assembleIn(onDisk(directory), context, input, io, plan);
+  } finally {
+    await workspace.close();
+  }
+}
+
+async function assembleIn(workspace: Workspace, context: EngineContext, input: StageInput, io: StageIo, plan: Plan): Promise<Layer> {
+  const baseTree = await context.bases.ensure(plan.baseCommit);
+  const facts = await context.commits.facts(plan.baseCommit);
+  const packages = plan.requested.filter((spec) => !plan.inactive.includes(spec));
+  const tree = workTree(workspace.directory);
+  const etc = runningEtc(context, input.snapshot);
+  const lists = listsDir(context.paths, plan.listsGeneration);
+  const aptCache = await aptCacheDir(context.paths, plan.listsGeneration, plan.baseCommit);
+  const decisive = await decisiveSettings({ baseTree, runningEtc: etc, lists, cache: aptCache, purpose: "plan" });
+  const early = new EarlyImport(context.paths, input.runId, tree.upper, workspace.directory, io.signal);
+  try {
+    await installPackages({
+      workspace,
+      baseTree,
+      runningEtc: etc,
+      lists,
+      archives: context.paths.archives,
+      aptCache,
+      packages,
+      decisive,
+      sourceDateEpochS: facts.timestampS,
+      signal: io.signal,
+      timeoutMs: context.settings.installTimeoutMs,
+      archiveCount: plan.archives.length,
+      onUnpacked: () => {
+        if (archiveBytes(plan) >= EARLY_FROM_BYTES) early.begin();
+      },
+      onProgress: (percent, text) => io.progress((INSTALL_SHARE * percent) / 100, text),
+    });
+    io.progress(INSTALL_SHARE, "committing the layer");
+    await scrubUpper(tree.upper);
+    const scan = await scanUpper(tree.upper, baseTree);
+    await checkLayer(tree, scan);
+    const layered = await layeredPackages(baseTree, tree.upper);
+    requirePlanned(plan, layered);
+    await stripOverlayAttributes(scan);
+    await captureAccounts(tree.upper, baseTree);
+    await captureVar(tree.var, tree.upper, baseTree);
+    const { version, timestampS } = facts;
+    const { baseCommit, layerKey } = plan;
+    const layer = {
+      baseCommit,
+      layerKey,
+      version,
+      timestampS,
+      layered,
+      subject: `layer: ${packages.slice(0, 20).join(" ")}${packages.length > 20 ? " …" : ""}`,
+      scratch: workspace.insideDirectory,
+    };
+    const commit = await commitLayer(context.paths, tree.upper, scan, { ...layer, early: await early.finish(scan) }, io.signal);
+    return { commit, packages: layered, cached: false };
+  } finally {
+    await early.close();
+  }
+}
+
+function archiveBytes(plan: Plan): number {
+  return plan.archives.reduce((sum, archive) => sum + archive.sizeBytes, 0);
+}
+
+/** What was approved is what is there: apt's second decision must be its first. Throws Conflict. */
+function requirePlanned(plan: Plan, layered: readonly InstalledPackage[]): void {
+  const planned = new Set(plan.archives.map((archive) => archive.fileName.replace(/\.deb$/, "").replaceAll("%3a", ":")));
+  const found = new Set(layered.map(({ name, version, architecture }) => `${name}_${version}_${architecture}`));
+  const differing = [...[...found].filter((one) => !planned.has(one)), ...[...planned].filter((one) => !found.has(one))].sort();
+  if (differing.length === 0) return;
+  throw new AptOstreeError("Conflict", `cannot commit the layer: it differs from the plan in ${differing.slice(0, 20).join(", ")}`, {
+    details: { packages: differing },
+  });
+}
+
+/** A smaller layer is committed sooner than an early import has begun. */
+const EARLY_FROM_BYTES = 8 * 1024 * 1024;
+/** Packages unpack to some three times their size, five to be safe. */
+const UNPACKED_RATIO = 5;
+
+/** Of the stage's time, what apt and dpkg take. */
+const INSTALL_SHARE = 0.75;
+
+/** What dpkg has in the layered tree beyond the base. */
+async function layeredPackages(baseTree: string, upper: string): Promise<InstalledPackage[]> {
+  const [before, after] = await Promise.all([listPackages(join(baseTree, DPKG_ADMIN_DIR)), listPackages(join(upper, DPKG_ADMIN_DIR))]);
+  return diffPackages(before, after)
+    .filter((change) => change.to !== "")
+    .map(({ name, architecture, to }) => ({ name, architecture, version: to }));
+}

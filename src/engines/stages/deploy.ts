@@ -1,0 +1,99 @@
+/** The stage `deploying`: the exclusive one, and short. Looks first: after a crash the deployment may stand already. */
+import { join } from "node:path";
+import { AptOstreeError } from "../../model/errors.ts";
+import { diffPackages, type InstalledPackage, type PackageChange } from "../../model/plan.ts";
+import type { Deployment, SysrootSnapshot } from "../../model/sysroot.ts";
+import type { Outcome, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
+import { type EngineContext, requireMergeDeployment } from "../context.ts";
+import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
+import { decideRollback, deployCommit, rollBack } from "../ostree/deploy.ts";
+import { readSysroot } from "../ostree/sysroot.ts";
+import { deploymentDir } from "../paths.ts";
+import { requirePlan } from "./download.ts";
+
+/** Deploys the run's layer, or carries out a rollback. */
+export function deployStage(context: EngineContext): StageEngine {
+  return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
+    const before = await readSysroot(context.paths, context.commits);
+    const changed = !sameDeployments(before.deployments, input.facts.deploymentsBefore ?? []);
+    if (input.request.kind === "rollback")
+      return { facts: { outcome: await doRollback(context, before, changed) }, cached: changed, verdict: "proceed" };
+    const standing = before.deployments.find((d) => d.origin.transaction === input.transactionId);
+    if (standing !== undefined)
+      return {
+        facts: { outcome: await describe(context, standing, await packagesBehind(context, before, standing)) },
+        cached: true,
+        verdict: "proceed",
+      };
+    const plan = requirePlan(input.facts);
+    if (changed || plan.epoch !== input.snapshot.epoch) {
+      io.message("warning", "the sysroot was changed meanwhile: planning again");
+      return { facts: {}, cached: false, verdict: "replan" };
+    }
+    io.progress(0.1, "writing the deployment");
+    const { layer } = input.facts;
+    if (layer === undefined) throw new AptOstreeError("Internal", "internal error: nothing was assembled");
+    // A staged deployment goes when the next one is staged, so what it held must be read before.
+    const packagesBefore = await packagesOf(context, requireMergeDeployment(before));
+    await deployCommit(context.paths, {
+      stateroot: requireMergeDeployment(before).stateroot,
+      commit: layer.commit,
+      stage: before.booted,
+      origin: {
+        refspec: plan.baseRefspec,
+        requested: plan.requested,
+        inactive: plan.inactive,
+        baseCommit: plan.baseCommit,
+        layerKey: plan.layerKey,
+        transaction: input.transactionId,
+      },
+    });
+    const after = await readSysroot(context.paths, context.commits);
+    const made = after.deployments.find((d) => d.origin.transaction === input.transactionId);
+    if (made === undefined || made.index !== 0) {
+      throw new AptOstreeError("Conflict", "cannot deploy: another program wrote a deployment at the same moment; try again");
+    }
+    return { facts: { outcome: await describe(context, made, packagesBefore) }, cached: false, verdict: "proceed" };
+  };
+}
+
+type Reading = Omit<SysrootSnapshot, "epoch" | "warnings">;
+
+/** Whether the deployments are the named ones, in that order. */
+function sameDeployments(deployments: readonly Deployment[], ids: readonly string[]): boolean {
+  return deployments.map((d) => d.id).join() === ids.join();
+}
+
+/** Rolling back twice would go forward again: a sysroot that changed since the stage first began has been rolled back. */
+async function doRollback(context: EngineContext, before: Reading, done: boolean): Promise<Outcome> {
+  if (done) return rolledBackTo(requireMergeDeployment(before), []);
+  const step = decideRollback(before);
+  const diff = diffPackages(await packagesOf(context, requireMergeDeployment(before)), await packagesOf(context, step.target));
+  await rollBack(context.paths, step);
+  return rolledBackTo(step.target, diff);
+}
+
+function rolledBackTo(target: Deployment, diff: readonly PackageChange[]): Outcome {
+  const summary = target.booted
+    ? "the booted deployment is the default again"
+    : `the next boot starts ${target.version || target.commit.slice(0, 12)}`;
+  return { changed: true, commit: target.commit, staged: false, diff, summary };
+}
+
+async function describe(context: EngineContext, made: Deployment, packagesBefore: readonly InstalledPackage[]): Promise<Outcome> {
+  const diff = diffPackages(packagesBefore, await packagesOf(context, made));
+  const version = made.version || made.commit.slice(0, 12);
+  const summary =
+    made.layered.length === 0 ? `deployed the bare base ${version}` : `deployed ${version} with ${made.layered.length} layered packages`;
+  return { changed: true, commit: made.commit, staged: made.staged, diff, summary };
+}
+
+/** For a resumed stage: the packages of the deployment that the standing one came after, as far as it is still there. */
+async function packagesBehind(context: EngineContext, before: Reading, standing: Deployment): Promise<readonly InstalledPackage[]> {
+  const behind = before.deployments.find((d) => d.index > standing.index);
+  return behind === undefined ? [] : await packagesOf(context, behind);
+}
+
+function packagesOf(context: EngineContext, deployment: Deployment): Promise<InstalledPackage[]> {
+  return listPackages(join(deploymentDir(context.paths, deployment), DPKG_ADMIN_DIR));
+}
