@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/** `apt-ostreed`: the only place where engines, store, scheduler and bus meet. */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Command, CommanderError, Option } from "commander";
+import { readConfig } from "./config.ts";
+import { Bus } from "./dbus/bus.ts";
+import { startService } from "./dbus/service.ts";
+import { makeEngines } from "./engines/engines.ts";
+import { takeLock } from "./engines/ofdlock.ts";
+import { resolvePaths } from "./engines/paths.ts";
+import { makeLog } from "./log.ts";
+import { reportLoopDelay } from "./loopdelay.ts";
+import { AptOstreeError, ERRORS, toErrorValue } from "./model/errors.ts";
+import { release } from "./release.ts";
+import { Scheduler } from "./scheduler/scheduler.ts";
+import { openJournal } from "./store/journal.ts";
+
+interface DaemonOptions {
+  readonly sysroot: string;
+  readonly bus: string;
+  readonly state: string;
+  readonly config?: string;
+}
+
+async function main(): Promise<void> {
+  const options = parseArguments();
+  reportLoopDelay();
+  const config = await readConfig(options.config);
+  const log = makeLog(config.logLevel);
+  const fatal = (error: unknown): void => {
+    log.fatal({ err: error }, "internal error: the daemon ends; the next one takes up what is unfinished");
+    process.exit(ERRORS.Internal.exitStatus);
+  };
+  process.on("uncaughtException", fatal);
+  process.on("unhandledRejection", fatal);
+
+  const paths = await sysrootPaths(options);
+  const locks = [takeLock(join(paths.repo, "extensions/apt-ostree/lock")), takeLock(join(options.state, "lock"))];
+  const engines = await makeEngines(options.sysroot, options.state, config);
+  const journal = await openJournal(join(options.state, "journal.db"));
+  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => randomBytes(16).toString("hex"))).trim();
+  const scheduler = new Scheduler({ engines, journal, log, bootId, keepTransactions: config.keepTransactions, now: () => Date.now() });
+  const bus = await Bus.connect(options.bus);
+  await scheduler.start();
+  const service = await startService({ bus, scheduler, log, version: release() });
+  log.info({ version: release(), sysroot: options.sysroot, bus: options.bus, state: options.state }, "apt-ostreed serves");
+
+  let stopping = false;
+  const stop = async (reason: string, exitStatus: number): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ reason }, "apt-ostreed stops");
+    scheduler.close();
+    await service.close();
+    await bus.close();
+    await journal.close();
+    for (const lock of locks) lock.release();
+    // Children of unfinished runs die with us (PDEATHSIG); the next daemon takes their runs up again.
+    process.exit(exitStatus);
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0).catch(fatal));
+  const lost = await bus.closed;
+  if (lost !== null) await stop(lost.message, 1);
+}
+
+function parseArguments(): DaemonOptions {
+  const program = new Command("apt-ostreed")
+    .description("owns the OSTree sysroot of a Debian host and carries out transactions for clients on D-Bus")
+    .version(release())
+    .addOption(new Option("--sysroot <dir>", "the sysroot to own").default("/"))
+    .addOption(new Option("--bus <address>", 'the bus to serve on: "system" or an address').default("system"))
+    .addOption(new Option("--state <dir>", "where journal, package lists and archives are kept").default("/var/lib/apt-ostree"))
+    .addOption(new Option("--config <file>", "the configuration file instead of the default one"))
+    .allowExcessArguments(false)
+    .exitOverride();
+  return program.parse().opts<DaemonOptions>();
+}
+
+async function sysrootPaths(options: DaemonOptions) {
+  try {
+    return await resolvePaths(options.sysroot, options.state);
+  } catch (error) {
+    throw new AptOstreeError("NotFound", `cannot open the sysroot ${options.sysroot}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : ERRORS.InvalidRequest.exitStatus);
+  const value = toErrorValue(error);
+  process.stderr.write(`apt-ostreed: ${value.message}\n`);
+  process.exit(ERRORS[value.code].exitStatus);
+});

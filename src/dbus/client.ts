@@ -1,0 +1,158 @@
+/** The daemon as its clients see it: what the command line uses, and any other program of ours could. */
+import { AptOstreeError } from "../model/errors.ts";
+import type { RunMessage, TransactionView } from "../model/transaction.ts";
+import type { StatusView } from "../scheduler/api.ts";
+import { Bus, DRIVER } from "./bus.ts";
+import { fromRemote } from "./faults.ts";
+import { type FollowEvent, followTransaction } from "./follow.ts";
+import { type Args, type InterfaceTable, MAIN, MANAGER, signatureOf } from "./interfaces.ts";
+import { type IncomingSignal, RemoteError } from "./message.ts";
+import { BUS_NAME, ROOT_PATH, type Submission } from "./wire.ts";
+
+/** Below the 128 open calls that a system bus allows a connection. */
+const MAX_OPEN_CALLS = 64;
+const OWNER_CHANGES = `type='signal',sender='${DRIVER.destination}',interface='${DRIVER.interface}',member='NameOwnerChanged',arg0='${BUS_NAME}'`;
+
+/** What `status` answers: the state of the system and the daemon's version. */
+export interface DaemonStatus extends StatusView {
+  readonly version: string;
+}
+
+/** How a client behaves. */
+export interface ClientOptions {
+  /** How long `follow` waits for a daemon that went away, in milliseconds; 60 s if absent. */
+  readonly patienceMs?: number;
+  /** How long a call may take, in milliseconds; 25 s if absent. */
+  readonly callTimeoutMs?: number;
+}
+
+/**
+ * A connection to the daemon. Errors of the daemon come out as the `AptOstreeError`s they were; a daemon that cannot be
+ * reached is Unavailable.
+ */
+export class DaemonClient {
+  readonly #bus: Bus;
+  readonly #options: ClientOptions;
+  readonly #ownerListeners = new Set<() => void>();
+  #owner: string | null = null;
+
+  private constructor(bus: Bus, options: ClientOptions) {
+    this.#bus = bus;
+    this.#options = options;
+  }
+
+  /** Connects to the daemon on a bus, given by address or as "system"; the bus starts it where it can. Throws Unavailable. */
+  static async connect(address: string, options: ClientOptions = {}): Promise<DaemonClient> {
+    const bus = await Bus.connect(address, { maxOpenCalls: MAX_OPEN_CALLS });
+    const client = new DaemonClient(bus, options);
+    try {
+      bus.onSignal((signal) => client.#onOwnerChange(signal));
+      await bus.addMatch(OWNER_CHANGES);
+      client.#owner = (await bus.ownerOf(BUS_NAME)) ?? (await client.#start(address));
+      return client;
+    } catch (error) {
+      await bus.close();
+      throw error;
+    }
+  }
+
+  /** The state of the system. */
+  async status(): Promise<DaemonStatus> {
+    return (await this.#json(MAIN, "Status", [])) as DaemonStatus;
+  }
+
+  /** Asks for a change and gives the transaction's id. */
+  async submit(submission: Submission): Promise<string> {
+    const [id] = await this.#call(MANAGER, "Submit", [JSON.stringify(submission)], true);
+    return id as string;
+  }
+
+  /** One transaction. Throws NotFound. */
+  async transaction(id: string): Promise<TransactionView> {
+    return (await this.#json(MANAGER, "GetTransaction", [id])) as TransactionView;
+  }
+
+  /** The newest transactions, newest first; at most 1000. */
+  async transactions(limit: number): Promise<TransactionView[]> {
+    return (await this.#json(MANAGER, "ListTransactions", [limit])) as TransactionView[];
+  }
+
+  /** All messages of a transaction after a number (0: from the start). Throws NotFound. */
+  async messages(id: string, after: number): Promise<RunMessage[]> {
+    const all: RunMessage[] = [];
+    for (;;) {
+      const part = (await this.#json(MANAGER, "GetMessages", [id, all.at(-1)?.seq ?? after])) as RunMessage[];
+      all.push(...part);
+      if (part.length === 0) return all;
+    }
+  }
+
+  /** Ends our interest in a transaction. */
+  async cancel(id: string): Promise<void> {
+    await this.#call(MANAGER, "Cancel", [id], true);
+  }
+
+  /** Has the sysroot read again and gives its epoch. */
+  async reload(): Promise<number> {
+    const [epoch] = await this.#call(MANAGER, "Reload", [], true);
+    return Number(epoch);
+  }
+
+  /** Everything that happens to a transaction, from its first message to its end, also across restarts of the daemon. */
+  follow(id: string): AsyncGenerator<FollowEvent, void, undefined> {
+    return followTransaction(
+      {
+        bus: this.#bus,
+        client: this,
+        owner: () => this.#owner,
+        onOwnerChange: (listener) => {
+          this.#ownerListeners.add(listener);
+          return () => this.#ownerListeners.delete(listener);
+        },
+        patienceMs: this.#options.patienceMs ?? 60_000,
+      },
+      id,
+    );
+  }
+
+  /** Closes the connection; iterations of `follow` that still run end with Unavailable. */
+  async close(): Promise<void> {
+    await this.#bus.close();
+  }
+
+  async #json(table: InterfaceTable, member: string, body: readonly unknown[]): Promise<unknown> {
+    const [text] = await this.#call(table, member, body);
+    return JSON.parse(text as string);
+  }
+
+  async #call(table: InterfaceTable, member: string, body: readonly unknown[], interactive = false): Promise<readonly unknown[]> {
+    const { callTimeoutMs } = this.#options;
+    const signature = signatureOf(table.methods[member]?.in as Args);
+    const target = { destination: BUS_NAME, path: ROOT_PATH, interface: table.name, member };
+    try {
+      return await this.#bus.call({ ...target, signature, body, interactive, ...(callTimeoutMs === undefined ? {} : { timeoutMs: callTimeoutMs }) });
+    } catch (error) {
+      throw fromRemote(error, `ask apt-ostreed for ${member}`);
+    }
+  }
+
+  /** Has the bus start the daemon. Throws Unavailable with what to do. */
+  async #start(address: string): Promise<string> {
+    try {
+      await this.#bus.call({ ...DRIVER, member: "StartServiceByName", signature: "su", body: [BUS_NAME, 0] });
+      const owner = await this.#bus.ownerOf(BUS_NAME);
+      if (owner !== null) return owner;
+    } catch (error) {
+      if (!(error instanceof RemoteError)) throw error;
+    }
+    const hint = address === "system" ? 'start it with "systemctl start apt-ostreed"' : "start apt-ostreed with --bus and this address";
+    throw new AptOstreeError("Unavailable", `cannot reach apt-ostreed on the bus ${address}: it does not run there; ${hint}`);
+  }
+
+  #onOwnerChange(signal: IncomingSignal): void {
+    if (signal.sender !== DRIVER.destination || signal.member !== "NameOwnerChanged" || signal.body[0] !== BUS_NAME) return;
+    const owner = signal.body[2];
+    this.#owner = typeof owner === "string" && owner !== "" ? owner : null;
+    for (const listener of [...this.#ownerListeners]) listener();
+  }
+}

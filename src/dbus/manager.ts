@@ -1,0 +1,89 @@
+/** The root object: the main interface and the manager. */
+import { AptOstreeError } from "../model/errors.ts";
+import { isId } from "../model/ids.ts";
+import { makeRequest } from "../model/names.ts";
+import type { Caller, Kind, Request } from "../model/transaction.ts";
+import type { SchedulerApi } from "../scheduler/api.ts";
+import type { Action, Authority } from "./authority.ts";
+import { type Binding, bind, type CallContext } from "./binding.ts";
+import type { Callers } from "./caller.ts";
+import { MAIN, MANAGER } from "./interfaces.ts";
+import type { Transactions } from "./transaction.ts";
+import { parseSubmission } from "./wire.ts";
+
+const MAX_LISTED = 1000;
+/** Answers stay short; who wants more asks again from the last number. */
+const MAX_MESSAGES = 2000;
+
+/** What the objects that act need. */
+export interface Services {
+  readonly scheduler: SchedulerApi;
+  readonly callers: Callers;
+  readonly authority: Authority;
+  readonly version: string;
+}
+
+/** The caller of a call, once it may do what it asks for. Throws NotAuthorized. */
+export async function authorised(services: Services, call: CallContext, action: Action, agent = ""): Promise<Caller> {
+  const caller = { sender: call.sender, ...(await services.callers.of(call.sender)), agent };
+  await services.authority.check(caller, action, { interactive: call.interactive });
+  return caller;
+}
+
+/** An id as it may be passed on. Throws NotFound. */
+export function checkId(id: string): string {
+  if (!isId(id)) throw new AptOstreeError("NotFound", `cannot find transaction ${JSON.stringify(id.slice(0, 40))}: there is none of that id`);
+  return id;
+}
+
+/** The interfaces of the root object. */
+export function rootBindings(services: Services, transactions: Transactions): Binding[] {
+  const { scheduler, version } = services;
+
+  const submit = async (call: CallContext, request: Request, agent: string): Promise<{ transaction_id: string }> => {
+    const caller = await authorised(services, call, { verb: "submit", request }, agent);
+    transactions.holdBack(call);
+    return { transaction_id: await scheduler.submit(request, caller) };
+  };
+  const plain = (kind: Kind, call: CallContext, packages: readonly string[] = []) => submit(call, makeRequest(kind, { packages }), "");
+
+  const main = bind(MAIN, {
+    methods: {
+      Status: () => ({ status: JSON.stringify({ version, ...scheduler.status() }) }),
+      Install: ({ packages }, call) => plain("install", call, packages),
+      Uninstall: ({ packages }, call) => plain("uninstall", call, packages),
+      Upgrade: (_args, call) => plain("upgrade", call),
+      Rollback: (_args, call) => plain("rollback", call),
+    },
+    properties: {},
+  });
+
+  const manager = bind(MANAGER, {
+    methods: {
+      Submit: ({ request }, call) => {
+        const submission = parseSubmission(request);
+        return submit(call, makeRequest(submission.kind, submission), submission.agent);
+      },
+      GetTransaction: async ({ transaction_id }) => ({ transaction: JSON.stringify(await scheduler.transaction(checkId(transaction_id))) }),
+      ListTransactions: async ({ limit }) => {
+        if (limit > MAX_LISTED) throw new AptOstreeError("InvalidRequest", `cannot list ${limit} transactions: at most ${MAX_LISTED} at a time`);
+        return { transactions: JSON.stringify(await scheduler.transactions(limit)) };
+      },
+      GetMessages: async ({ transaction_id, after }) => {
+        const messages = await scheduler.messages(checkId(transaction_id), after);
+        return { messages: JSON.stringify(messages.slice(0, MAX_MESSAGES)) };
+      },
+      Cancel: async ({ transaction_id }, call) => {
+        const transaction = checkId(transaction_id);
+        await scheduler.cancel(transaction, await authorised(services, call, { verb: "cancel", transaction }));
+        return {};
+      },
+      Reload: async (_args, call) => {
+        await authorised(services, call, { verb: "reload" });
+        return { epoch: await scheduler.reload() };
+      },
+    },
+    properties: { Version: () => version },
+  });
+  return [main, manager];
+}

@@ -1,0 +1,77 @@
+/** The daemon's face on the bus: every object, bound to the scheduler. */
+import type { Log } from "../log.ts";
+import type { SysrootSnapshot } from "../model/sysroot.ts";
+import type { SchedulerApi, SchedulerEvents } from "../scheduler/api.ts";
+import { type Authority, ownerAuthority } from "./authority.ts";
+import type { Bus } from "./bus.ts";
+import { Callers } from "./caller.ts";
+import { rootBindings } from "./manager.ts";
+import { ObjectServer } from "./server.ts";
+import { SysrootObjects } from "./sysroot.ts";
+import { KEPT_ENDED, Transactions } from "./transaction.ts";
+import { BUS_NAME, ROOT_PATH } from "./wire.ts";
+
+/** What the service is made of. */
+export interface ServiceParts {
+  readonly bus: Bus;
+  readonly scheduler: SchedulerApi;
+  readonly log: Log;
+  readonly version: string;
+  /** Who may do what; root and the daemon's own user if absent. */
+  readonly authority?: Authority;
+}
+
+/** Serves everything, then takes the bus name. `close` gives the name up and answers what is open. Throws AlreadyRunning, NotAuthorized. */
+export async function startService(parts: ServiceParts): Promise<{ close(): Promise<void> }> {
+  const { bus, scheduler, log, version } = parts;
+  const authority = parts.authority ?? ownerAuthority(process.getuid?.() ?? 0);
+  const callers = await Callers.start(bus);
+  const services = { scheduler, callers, authority, version };
+  const server = new ObjectServer(bus, log, ROOT_PATH);
+  const transactions = new Transactions(server, services, () => sysroot.refresh());
+  server.add(ROOT_PATH, rootBindings(services, transactions));
+  const sysroot = new SysrootObjects(server, scheduler.status().snapshot, () => transactions.active());
+
+  const stopListening = listen(scheduler, log, { ...transactions.listeners, snapshot: (snapshot: SysrootSnapshot) => sysroot.show(snapshot) });
+  const close = async (): Promise<void> => {
+    stopListening();
+    await server.close();
+    await callers.close();
+  };
+  try {
+    for (const view of scheduler.status().transactions) transactions.adopt(view);
+    // Oldest first, as they ended; the active ones among them are known already.
+    for (const view of [...(await scheduler.transactions(KEPT_ENDED))].reverse()) transactions.adopt(view);
+    sysroot.refresh();
+    // Only a complete service takes the name: whoever sees it finds every object.
+    await bus.requestName(BUS_NAME);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    async close(): Promise<void> {
+      await bus.releaseName(BUS_NAME).catch((err: unknown) => log.debug({ err }, "the bus went before its name was given up"));
+      await close();
+    },
+  };
+}
+
+/** Listens to the scheduler. A listener that throws is a bug of ours that must not reach it. */
+function listen(scheduler: SchedulerApi, log: Log, listeners: { [E in keyof SchedulerEvents]: (...args: SchedulerEvents[E]) => void }): () => void {
+  const stops = (Object.keys(listeners) as (keyof SchedulerEvents)[]).map((event) => {
+    const listener = listeners[event] as (...args: unknown[]) => void;
+    const safe = (...args: unknown[]): void => {
+      try {
+        listener(...args);
+      } catch (err) {
+        log.error({ err, event }, "cannot tell the bus");
+      }
+    };
+    scheduler.on(event, safe);
+    return () => scheduler.off(event, safe);
+  });
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
