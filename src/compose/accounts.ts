@@ -1,0 +1,49 @@
+/** The accounts of a tree: their names by number, and the sysusers.d(5) file that brings those of a new base to hosts with an /etc/passwd of their own. */
+import { formatSysusers } from "../model/sysusers.ts";
+import { namesIn, readTreeFile, writeTreeFile } from "./files.ts";
+
+/** Names of the accounts of a tree by number. */
+export interface Accounts {
+  readonly users: ReadonlyMap<string, string>;
+  readonly groups: ReadonlyMap<string, string>;
+}
+
+const SYSUSERS_FILE = "usr/lib/sysusers.d/00-apt-ostree.conf";
+
+/** Reads passwd(5) and group(5) of a tree that still has /etc. */
+export async function readAccounts(tree: string): Promise<Accounts> {
+  const byNumber = (rows: readonly string[][]): Map<string, string> => new Map(rows.map(([name = "", , id = ""]) => [id, name]));
+  return { users: byNumber(await rowsOf(tree, "etc/passwd", 7)), groups: byNumber(await rowsOf(tree, "etc/group", 4)) };
+}
+
+/**
+ * Declares the system accounts with the numbers that they have in the tree: ostree keeps a changed /etc/passwd, so accounts that
+ * a later base adds would be missing there, and files of the tree have numbers. Accounts to which packages give a fixed number
+ * themselves are left to them.
+ */
+export async function writeSysusers(tree: string): Promise<void> {
+  const fixed = await fixedByPackages(tree);
+  const [passwd, group] = await Promise.all([readTreeFile(tree, "etc/passwd"), readTreeFile(tree, "etc/group")]);
+  const lines = formatSysusers(passwd, group, (type, name, id) => fixed.get(`${type} ${name}`) === id);
+  await writeTreeFile(tree, SYSUSERS_FILE, `# System accounts of this tree, with their numbers.\n${lines.join("\n")}\n`);
+}
+
+/** Numbers by type and name; a user without a group of another number brings a group of its own. */
+async function fixedByPackages(tree: string): Promise<Map<string, string>> {
+  const fixed = new Map<string, string>();
+  for (const name of (await namesIn(tree, "usr/lib/sysusers.d")).filter((file) => file.endsWith(".conf"))) {
+    for (const line of (await readTreeFile(tree, `usr/lib/sysusers.d/${name}`)).split("\n")) {
+      const [, type, account, uid = "", gid] = /^([ug])!?\s+(\S+)\s+(\d+)(?::(\S+))?(?:\s|$)/.exec(line) ?? [];
+      if (type !== undefined) fixed.set(`${type} ${account}`, uid);
+      if (type === "u" && gid === undefined) fixed.set(`g ${account}`, uid);
+    }
+  }
+  return fixed;
+}
+
+async function rowsOf(tree: string, path: string, columns: number): Promise<string[][]> {
+  return (await readTreeFile(tree, path))
+    .split("\n")
+    .map((line) => line.split(":"))
+    .filter((fields) => fields.length >= columns);
+}

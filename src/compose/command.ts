@@ -1,0 +1,92 @@
+/** `apt-ostree compose tree`: the one command that speaks to no daemon. */
+import { writeFile } from "node:fs/promises";
+import { Command, InvalidArgumentError } from "commander";
+import { type ComposeEvent, composeTree, secondsOf } from "./tree.ts";
+
+interface TreeOptions {
+  readonly repo: string;
+  readonly mirror: string[];
+  readonly cacheDir?: string;
+  readonly workdir?: string;
+  readonly writeCommitidTo?: string;
+  readonly timestamp?: number;
+  readonly json: boolean;
+  readonly force: boolean;
+  readonly cached: boolean;
+}
+
+/** The command `compose` with its subcommands, for the command line's program. Actions throw `AptOstreeError`. */
+export function composeCommand(): Command {
+  const command = new Command("compose").description("make base trees");
+  command
+    .command("tree")
+    .description("compose a bootable tree from Debian packages and commit it")
+    .argument("<treefile>", "what to compose, a YAML file")
+    .requiredOption("--repo <dir>", "ostree repository for the result, made where there is none")
+    .option("--mirror <uri>", "get packages from here instead of this machine's own sources (repeatable)", collect, [])
+    .option("--cache-dir <dir>", "keep downloaded archives here for the next time")
+    .option("--workdir <dir>", "work here instead of inside the repository")
+    .option("--write-commitid-to <file>", "write the commit to a file")
+    .option("--timestamp <seconds>", "time of the commit (default: SOURCE_DATE_EPOCH, else the newest package list's)", seconds)
+    .option("--cached", "take what was composed from this treefile before, without asking the sources for news", false)
+    .option("--force", "compose even when nothing changed", false)
+    .option("--json", "print events and the result as lines of JSON", false)
+    .action((treefile: string, options: TreeOptions) => runTree(treefile, options));
+  return command;
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function seconds(value: string): number {
+  if (!/^\d{1,11}$/.test(value)) throw new InvalidArgumentError("It must be seconds since 1970.");
+  return Number(value);
+}
+
+async function runTree(treefile: string, options: TreeOptions): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
+  const report = options.json ? printJson : process.stdout.isTTY ? printLive : printLine;
+  try {
+    const result = await composeTree({
+      treefile,
+      repo: options.repo,
+      mirrors: options.mirror,
+      force: options.force,
+      cached: options.cached,
+      onEvent: report,
+      signal: stop.signal,
+      ...(options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }),
+      ...(options.workdir === undefined ? {} : { workDir: options.workdir }),
+      ...(options.timestamp === undefined ? {} : { epochS: options.timestamp }),
+    });
+    if (options.writeCommitidTo !== undefined) await writeFile(options.writeCommitidTo, `${result.commit}\n`);
+    if (options.json) process.stdout.write(`${JSON.stringify({ event: "result", ...result })}\n`);
+    else if (result.cached) process.stdout.write(`${result.ref} is unchanged: ${result.commit} (version ${result.version})\n`);
+    else process.stdout.write(`${result.ref} is now ${result.commit} (version ${result.version}), composed in ${secondsOf(result.tookMs)}\n`);
+  } catch (error) {
+    if (report === printLive) process.stdout.write("\n");
+    throw error;
+  } finally {
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);
+  }
+}
+
+function printJson(event: ComposeEvent): void {
+  process.stdout.write(`${JSON.stringify({ event: "stage", ...event })}\n`);
+}
+
+/** Where nobody watches, a line as each stage ends, and one as it starts so that a log shows life. */
+function printLine({ ref, stage, state, tookMs }: ComposeEvent): void {
+  if (state === "started") process.stdout.write(`Composing ${ref}: ${stage} ...\n`);
+  if (state === "done") process.stdout.write(`Composing ${ref}: ${stage} ... done in ${secondsOf(tookMs)}\n`);
+}
+
+/** On a terminal, one line a stage, rewritten in place. */
+function printLive({ ref, stage, state, text, tookMs }: ComposeEvent): void {
+  const tail = state === "done" ? `done in ${secondsOf(tookMs)}\n` : text;
+  const line = `Composing ${ref}: ${stage} ... ${tail}`;
+  process.stdout.write(`\r\x1b[K${state === "done" ? line : line.slice(0, (process.stdout.columns ?? 80) - 1)}`);
+}
