@@ -1,0 +1,58 @@
+/** Every command that changes something: submits a request and follows it to its end. */
+import { makeRequest } from "../../model/names.ts";
+import type { CleanupTarget, Kind } from "../../model/transaction.ts";
+import type { Context, Globals } from "../context.ts";
+import { OK } from "../exit.ts";
+import { follow } from "../follow.ts";
+import { Interruption } from "../interruption.ts";
+import { makeProgress } from "../progress.ts";
+import { report } from "../result.ts";
+import { withDaemon } from "../session.ts";
+
+/** What is asked for. */
+export interface ChangeValues {
+  readonly packages?: readonly string[];
+  readonly targets?: readonly CleanupTarget[];
+  readonly idempotent?: boolean;
+}
+
+/** The options of every changing command. */
+export interface ChangeOptions {
+  /** False for `--no-follow`. */
+  readonly follow: boolean;
+  readonly json?: boolean;
+  readonly unchangedExit77?: boolean;
+}
+
+/** How the daemon knows us. */
+const AGENT = "cli";
+
+/** Submits the request, follows it and gives the exit status. What is wrong with the request is found before connecting. */
+export async function change(context: Context, globals: Globals, kind: Kind, values: ChangeValues, options: ChangeOptions): Promise<number> {
+  const request = makeRequest(kind, values);
+  const json = options.json === true;
+  return withDaemon(context, globals, async (daemon) => {
+    if (!options.follow) {
+      const id = await daemon.submit({ ...request, agent: AGENT });
+      context.stdout.write(json ? `${JSON.stringify({ event: "submitted", id })}\n` : `${id}\n`);
+      return OK;
+    }
+    // Before the request is sent: a Ctrl-C while the daemon answers is for the transaction, whose id is not known yet.
+    const interruption = new Interruption(context, { mayCancel: true });
+    try {
+      const progress = makeProgress(context, { quiet: globals.quiet, json });
+      const submitted = await Promise.race([daemon.submit({ ...request, agent: AGENT }), interruption.leave]);
+      if (typeof submitted === "number") return submitted;
+      progress.submitted(submitted);
+      const ending = await follow(daemon, submitted, progress, interruption);
+      if ("left" in ending) return ending.left;
+      return report(context, ending.view, {
+        silent: globals.quiet || json,
+        unchangedExit77: options.unchangedExit77 === true,
+        interrupted: interruption.interrupted,
+      });
+    } finally {
+      interruption.close();
+    }
+  });
+}

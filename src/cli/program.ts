@@ -1,0 +1,187 @@
+/** The command tree of `apt-ostree`: names, options and help; what a command does is in `commands/`, loaded when it runs. */
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import type { CleanupTarget, Kind } from "../model/transaction.ts";
+import { release } from "../release.ts";
+import type { ChangeOptions, ChangeValues } from "./commands/change.ts";
+import type { Context, Globals } from "./context.ts";
+import { OK, OUTPUT_CLOSED, SIGNALLED, UNCHANGED, USAGE } from "./exit.ts";
+
+/** The description of `compose` in the list of commands; the command itself comes from elsewhere, and only when it is wanted. */
+export const COMPOSE_DESCRIPTION = "make base trees";
+
+/** The exit statuses and what they mean; `exit.ts` has their names. */
+export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
+  [OK, "done, also where there was nothing to do"],
+  [1, "it failed; the reason is on standard error"],
+  [USAGE, "the command line or the request is wrong"],
+  [UNCHANGED, "nothing changed (--unchanged-exit-77), or a deployment is pending (--pending-exit-77)"],
+  [SIGNALLED.SIGHUP, "left on SIGHUP; the transaction goes on"],
+  [SIGNALLED.SIGINT, "cancelled, or left, on Ctrl-C"],
+  [OUTPUT_CLOSED, "the reader of standard output went away; the transaction goes on"],
+  [SIGNALLED.SIGTERM, "left on SIGTERM; the transaction goes on"],
+];
+
+const EXIT_STATUS_HELP = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${String(status).padStart(3)}  ${meaning}`).join("\n")}`;
+
+const WHILE_FOLLOWING = `
+Ctrl-C cancels the transaction and waits until that is done; a second one leaves at once.
+A client that ends otherwise leaves the transaction running.`;
+
+/** Runs a command and gives its exit status. */
+type Action = (globals: Globals) => Promise<number>;
+
+/**
+ * Builds the tree. `finished` gets the exit status of the command that `parseAsync` ran; `compose` is added where it is given, else a
+ * line in the list of commands.
+ */
+export function makeProgram(context: Context, finished: (status: number) => void, compose?: Command): Command {
+  const program = new Command("apt-ostree")
+    .description("layer Debian packages onto an OSTree deployment, through the daemon apt-ostreed")
+    .addOption(
+      new Option("--bus <address>", "D-Bus address of the bus that apt-ostreed is on").env("APT_OSTREE_BUS").default("system", "the system bus"),
+    )
+    .option("-q, --quiet", "print no progress and no results, only errors")
+    .version(release(), "--version", "print the version")
+    .helpOption("-h, --help", "print help for a command")
+    .helpCommand("help [command]", "print help for a command")
+    .addHelpText("after", EXIT_STATUS_HELP)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+      getOutHelpWidth: () => context.stdout.columns(),
+      getErrHelpWidth: () => context.stderr.columns(),
+      getOutHasColors: () => context.stdout.colour,
+      getErrHasColors: () => context.stderr.colour,
+    });
+  const run = (command: Command, action: Action): Promise<void> => {
+    const { bus, quiet } = command.optsWithGlobals<{ bus: string; quiet?: boolean }>();
+    return action({ bus, quiet: quiet === true }).then(finished);
+  };
+  addStatus(program, context, run);
+  addChanges(program, context, run);
+  addTransactions(program, context, run);
+  if (compose === undefined) program.command("compose").description(COMPOSE_DESCRIPTION);
+  else adopt(program, compose);
+  return program;
+}
+
+type Run = (command: Command, action: Action) => Promise<void>;
+
+function addStatus(program: Command, context: Context, run: Run): void {
+  program
+    .command("status")
+    .description("show deployments and what is going on")
+    .option("--json", "print one JSON document")
+    .option("-v, --verbose", "show everything about each deployment")
+    .option("-b, --booted", "show the booted deployment only")
+    .option("--pending-exit-77", "exit with status 77 if a deployment waits for the next boot")
+    .action((_options, command: Command) =>
+      run(command, async (globals) => (await import("./commands/status.ts")).status(context, globals, command.opts())),
+    );
+}
+
+function addChanges(program: Command, context: Context, run: Run): void {
+  const change = (kind: Kind, command: Command, values: ChangeValues): Promise<void> =>
+    run(command, async (globals) => (await import("./commands/change.ts")).change(context, globals, kind, values, command.opts<ChangeOptions>()));
+  const changing = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option("--no-follow", "print the transaction's id and exit")
+      .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
+      .addHelpText("after", WHILE_FOLLOWING);
+  const idempotent = "succeed where the request is already satisfied";
+  const unchanged = "exit with status 77 if nothing changed";
+  const packages = "NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE";
+
+  changing("install", "layer packages onto the base")
+    .argument("<package...>", packages)
+    .option("--idempotent", idempotent)
+    .option("--unchanged-exit-77", unchanged)
+    .action((names: string[], options: { idempotent?: boolean }, command: Command) =>
+      change("install", command, { packages: names, idempotent: options.idempotent === true }),
+    );
+  changing("uninstall", "remove packages that were layered by request")
+    .alias("remove")
+    .argument("<package...>", packages)
+    .option("--idempotent", idempotent)
+    .option("--unchanged-exit-77", unchanged)
+    .action((names: string[], options: { idempotent?: boolean }, command: Command) =>
+      change("uninstall", command, { packages: names, idempotent: options.idempotent === true }),
+    );
+  changing("upgrade", "bring the base and the layered packages to their newest versions")
+    .alias("update")
+    .option("--unchanged-exit-77", unchanged)
+    .action((_options, command: Command) => change("upgrade", command, {}));
+  changing("rollback", "make the previous deployment the default again").action((_options, command: Command) => change("rollback", command, {}));
+  changing("refresh-md", "fetch package lists")
+    .alias("makecache")
+    .action((_options, command: Command) => change("refresh", command, {}));
+  changing("prefetch", "download what an install of the packages, or else an upgrade, would need")
+    .argument("[package...]", packages)
+    .action((names: string[], _options, command: Command) => change("prefetch", command, { packages: names }));
+  changing("cleanup", "remove what is not needed; at least one option says what")
+    .option("-b, --base", "caches and commits that nothing uses")
+    .option("-p, --pending", "the pending deployment")
+    .option("-r, --rollback", "the rollback deployment")
+    .option("-m, --repomd", "downloaded package lists")
+    .action((options: Partial<Record<CleanupTarget, boolean>>, command: Command) => {
+      const targets = (["base", "pending", "rollback", "repomd"] as const).filter((target) => options[target] === true);
+      if (targets.length === 0) command.error("error: cannot clean up: say what, with --base, --pending, --rollback or --repomd");
+      return change("cleanup", command, { targets });
+    });
+}
+
+function addTransactions(program: Command, context: Context, run: Run): void {
+  const id = (): Argument => new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
+  program
+    .command("cancel")
+    .description("cancel a transaction and wait until it has ended")
+    .argument("[id]", "the transaction's id, or as much of its start as is unambiguous; by default the only active one of yours")
+    .action((given: string | undefined, _options, command: Command) =>
+      run(command, async (globals) => (await import("./commands/cancel.ts")).cancel(context, globals, given)),
+    );
+  const group = program.command("transactions").description("show what ran and what runs");
+  group
+    .command("list", { isDefault: true })
+    .description("list the newest transactions, newest first")
+    .option("--json", "print a JSON array")
+    .addOption(new Option("-n, --limit <count>", "how many").argParser(parseLimit).default(20))
+    .action((options: { json?: boolean; limit: number }, command: Command) =>
+      run(command, async (globals) => (await import("./commands/transactions.ts")).list(context, globals, options)),
+    );
+  group
+    .command("show")
+    .description("show a transaction with its result and messages")
+    .addArgument(id())
+    .option("--json", "print one JSON document")
+    .action((given: string, options: { json?: boolean }, command: Command) =>
+      run(command, async (globals) => (await import("./commands/transactions.ts")).show(context, globals, given, options)),
+    );
+  group
+    .command("follow")
+    .description("follow a transaction from its first message to its end; Ctrl-C stops the following only")
+    .addArgument(id())
+    .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
+    .action((given: string, options: { json?: boolean }, command: Command) =>
+      run(command, async (globals) => (await import("./commands/transactions.ts")).attach(context, globals, given, options)),
+    );
+}
+
+function parseLimit(value: string): number {
+  const limit = /^\d{1,4}$/.test(value) ? Number(value) : 0;
+  if (limit < 1 || limit > 1000) throw new InvalidArgumentError("It must be a number from 1 to 1000.");
+  return limit;
+}
+
+/** Adds a command that was made elsewhere, so that it and all below it write, exit and print help as the others do. */
+function adopt(program: Command, command: Command): void {
+  const inherit = (parent: Command, child: Command): void => {
+    child.copyInheritedSettings(parent);
+    for (const grandchild of child.commands) inherit(child, grandchild);
+  };
+  inherit(program, command);
+  program.addCommand(command);
+}
