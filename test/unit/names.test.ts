@@ -1,0 +1,113 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { isId, newId } from "../../src/model/ids.ts";
+import { checkPackageSpec, makeRequest, packageName, titleOf } from "../../src/model/names.ts";
+import { KINDS } from "../../src/model/transaction.ts";
+
+const invalid = expect.objectContaining({ code: "InvalidRequest" });
+
+describe("a package name", () => {
+  it("is what Debian allows, with an architecture, a version or a suite", () => {
+    for (const spec of [
+      "vim",
+      "g++",
+      "libstdc++6",
+      "0ad",
+      "a2ps",
+      "vim:amd64",
+      "vim=2:9.1.1230-2",
+      "vim/trixie-backports",
+      "libc6:i386=2.41-12",
+      "x+y.z-1",
+    ])
+      expect(checkPackageSpec(spec)).toBe(spec);
+    for (const version of ["1.0~rc1+dfsg-1", "1:2.3-4+deb13u1", "0"]) expect(checkPackageSpec(`vim=${version}`)).toBe(`vim=${version}`);
+  });
+
+  it("never looks like an option", () => {
+    for (const spec of ["-y", "--force-yes", "-oDebug::x=1", "--", "-", "+vim", ".vim"]) expect(() => checkPackageSpec(spec), spec).toThrow(invalid);
+  });
+
+  it("has nothing that a shell, a path or a line could mean something by", () => {
+    for (const character of " \t\n\r\0;&|<>()$`\\\"'*?[]#!{},@%^é\u2028") {
+      expect(() => checkPackageSpec(`vi${character}m`), JSON.stringify(character)).toThrow(invalid);
+      expect(() => checkPackageSpec(`vim${character}`), JSON.stringify(character)).toThrow(invalid);
+      expect(() => checkPackageSpec(`vim=1${character}`), JSON.stringify(character)).toThrow(invalid);
+    }
+    for (const spec of ["", "v", "Vim", "../vim", "/etc/passwd", "./vim.deb", "vim/../x", "vim=", "vim/", "vim:", "vim:amd64:i386", "vim=1=2"])
+      expect(() => checkPackageSpec(spec), spec).toThrow(invalid);
+  });
+
+  it("is refused in a message of bounded length, however long it is", () => {
+    const long = "a".repeat(1_000_000);
+    expect(() => checkPackageSpec("a".repeat(257))).toThrow(invalid);
+    try {
+      checkPackageSpec(long);
+      expect.unreachable();
+    } catch (error) {
+      expect((error as Error).message.length).toBeLessThan(500);
+    }
+  });
+
+  it("is safe on any command line, whatever is tried", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 20 }), (text) => {
+        try {
+          expect(checkPackageSpec(text)).toMatch(/^[a-z0-9][A-Za-z0-9+.~:=/-]*$/);
+        } catch (error) {
+          expect((error as { code: string }).code).toBe("InvalidRequest");
+        }
+      }),
+    );
+  });
+
+  it("without its architecture, version and suite is the bare one", () => {
+    for (const spec of ["g++", "g++:amd64", "g++=4:14.2", "g++/trixie", "g++:amd64=4:14.2"]) expect(packageName(spec)).toBe("g++");
+  });
+});
+
+describe("a request", () => {
+  it("is the same however its packages were named", () => {
+    const request = makeRequest("install", { packages: ["vim", "nano", "vim"] });
+    expect(request).toEqual({ kind: "install", packages: ["nano", "vim"], targets: [], idempotent: false });
+    expect(titleOf(request)).toBe("install nano vim");
+    expect(makeRequest("cleanup", { targets: ["repomd", "base", "base"] }).targets).toEqual(["base", "repomd"]);
+    expect(titleOf(makeRequest("rollback"))).toBe("rollback");
+  });
+
+  it("is refused where its kind is unknown, also the ones that every object knows", () => {
+    for (const kind of ["", "Install", "constructor", "__proto__", "x".repeat(100_000)]) expect(() => makeRequest(kind)).toThrow(invalid);
+  });
+
+  it("has packages where its kind takes them, and only there", () => {
+    for (const kind of ["install", "uninstall"]) expect(() => makeRequest(kind, { packages: [] })).toThrow(invalid);
+    expect(makeRequest("prefetch").packages).toEqual([]);
+    for (const kind of ["upgrade", "rollback", "refresh"]) expect(() => makeRequest(kind, { packages: ["vim"] }), kind).toThrow(invalid);
+    expect(() => makeRequest("cleanup", { targets: ["base"], packages: ["vim"] })).toThrow(invalid);
+  });
+
+  it("has targets where it cleans up, and only there", () => {
+    expect(() => makeRequest("cleanup")).toThrow(invalid);
+    expect(() => makeRequest("cleanup", { targets: ["everything"] })).toThrow(invalid);
+    for (const kind of KINDS.filter((k) => k !== "cleanup"))
+      expect(() => makeRequest(kind, { packages: kind === "install" || kind === "uninstall" ? ["vim"] : [], targets: ["base"] }), kind).toThrow(
+        invalid,
+      );
+  });
+
+  it("names a bounded number of packages", () => {
+    const packages = Array.from({ length: 2001 }, (_, i) => `package${i}`);
+    expect(() => makeRequest("install", { packages })).toThrow(invalid);
+    expect(makeRequest("install", { packages: packages.slice(1) }).packages).toHaveLength(2000);
+  });
+});
+
+describe("an id", () => {
+  it("is known by its form and not given twice", () => {
+    const ids = Array.from({ length: 1000 }, newId);
+    expect(new Set(ids).size).toBe(1000);
+    expect(ids.every(isId)).toBe(true);
+    for (const other of ["", "0123456789a", "0123456789abc", "0123456789AB", "../../../etc", "0123456789ab\n"])
+      expect(isId(other), other).toBe(false);
+  });
+});
