@@ -40,7 +40,12 @@ describe("the digest of a value", () => {
         const same = JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
         expect(digestOf(a) === digestOf(b)).toBe(same);
       }),
-      { examples: [[[], {}], [[["a", 1]], { a: 1 }]] },
+      {
+        examples: [
+          [[], {}],
+          [[["a", 1]], { a: 1 }],
+        ],
+      },
     );
     expect(digestOf(["ab"])).not.toBe(digestOf(["a", "b"]));
     expect(digestOf({ a: "1" })).not.toBe(digestOf({ a: 1 }));
