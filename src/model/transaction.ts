@@ -34,6 +34,22 @@ export interface Caller {
   readonly agent: string;
 }
 
+/** How urgent a request is: a person waits for it, a program with a window asks, or a timer does. In the order in which they are served. */
+export const REQUEST_CLASSES = ["interactive", "gui", "timer"] as const;
+export type RequestClass = (typeof REQUEST_CLASSES)[number];
+
+/** How a transaction waits. It is no part of what was asked for: requests that differ in this only are the same request. */
+export interface Scheduling {
+  readonly requestClass: RequestClass;
+  /** Be refused with Busy, naming the holder, rather than wait for another transaction. */
+  readonly noWait: boolean;
+  /** Give up with Busy, naming the holder, after having waited so long; 0 to wait as long as it takes. */
+  readonly waitTimeoutMs: number;
+}
+
+/** A person waits, for as long as it takes. */
+export const DEFAULT_SCHEDULING: Scheduling = { requestClass: "interactive", noWait: false, waitTimeoutMs: 0 };
+
 /** The stages of the work, in the only order they can run; each kind uses some of them (`STAGES_OF`). */
 export const STAGES = ["refreshing", "planning", "downloading", "assembling", "deploying", "pruning"] as const;
 export type Stage = (typeof STAGES)[number];
@@ -98,6 +114,12 @@ export interface Progress {
   readonly bytesTotal: number;
 }
 
+/** How long something will still take, learned from earlier runs: half of them took no longer than the first, nine of ten than the second. */
+export interface Estimate {
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+}
+
 /** One line that a run has to say; kept, so that whoever attaches later gets it from the start. */
 export interface RunMessage {
   readonly seq: number;
@@ -115,8 +137,13 @@ export interface TransactionView {
   readonly title: string;
   readonly request: Request;
   readonly caller: Caller;
+  readonly requestClass: RequestClass;
   readonly state: RunState;
   readonly progress: Progress;
+  /** Until the end, waiting included; null where nothing is known yet, or nothing more is to come. */
+  readonly eta: Estimate | null;
+  /** What a person should know while it lasts, such as a stage that makes no progress; empty where all is well. */
+  readonly warning: string;
   /** Why it waits, for people ("waiting for sysroot, held by upgrade 7f3a…"); empty when it does not. */
   readonly waitingFor: string;
   /** Place among the queued, from 1; 0 when running or final. */
@@ -131,4 +158,6 @@ export interface TransactionView {
   readonly endedMs: number;
   readonly result: TransactionResult | null;
   readonly error: ErrorValue | null;
+  /** The epoch of the snapshot that was current when this view was made. */
+  readonly epoch: number;
 }

@@ -1,7 +1,7 @@
 /** What the doors (`src/dbus`) may ask of the scheduler. */
 import type { EventEmitter } from "node:events";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
-import type { Caller, Request, RunMessage, TransactionView } from "../model/transaction.ts";
+import type { Caller, Request, RunMessage, Scheduling, TransactionView } from "../model/transaction.ts";
 
 /** Everything `status` shows: one consistent value. */
 export interface StatusView {
@@ -27,8 +27,10 @@ export interface SchedulerEvents {
 export interface SchedulerApi extends EventEmitter<SchedulerEvents> {
   /** Answered from memory, at once. */
   status(): StatusView;
-  /** Journals a transaction, enqueues it and answers with its id once its row is durable. */
-  submit(request: Request, caller: Caller): Promise<string>;
+  /** Answers with the status as soon as its epoch is above `sinceEpoch`, at once where it is, and in any case after the timeout. */
+  waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView>;
+  /** Journals a transaction, enqueues it and answers with its id once its row is durable. Busy under `noWait` and over a user's quota. */
+  submit(request: Request, caller: Caller, scheduling?: Scheduling): Promise<string>;
   /** Ends the caller's interest; resolves when the request is noted. Who may is for the door to decide. NotFound, TooLate. */
   cancel(id: string, caller: Caller): Promise<void>;
   /** One transaction, active or ended. NotFound. */

@@ -107,6 +107,11 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     return { snapshot: this.#snapshots.current, transactions: [...this.#active.values()].filter((a) => a.announced).map((a) => this.#view(a)) };
   }
 
+  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
+    await this.#snapshots.isAfter(sinceEpoch, timeoutMs);
+    return this.status();
+  }
+
   async submit(request: Request, caller: Caller): Promise<string> {
     if (this.#closing) throw new AptOstreeError("Busy", "cannot take the request: the daemon is stopping");
     const ofUser = [...this.#active.values()].filter((a) => a.row.caller.uid === caller.uid).length;
@@ -165,14 +170,14 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     if (active !== undefined) return this.#view(active);
     const found = isId(id) ? await this.#options.journal.transaction(id) : null;
     if (found === null) throw new AptOstreeError("NotFound", `cannot find transaction ${id.slice(0, 40)}`);
-    return endedView(found.row, found.run);
+    return endedView(found.row, found.run, this.#snapshots.current.epoch);
   }
 
   async transactions(limit: number): Promise<readonly TransactionView[]> {
     const rows = await this.#options.journal.transactions(Math.min(Math.max(limit, 1), 1000));
     return rows.map(({ row, run }) => {
       const active = this.#active.get(row.id);
-      return active === undefined ? endedView(row, run) : this.#view(active);
+      return active === undefined ? endedView(row, run, this.#snapshots.current.epoch) : this.#view(active);
     });
   }
 
@@ -291,7 +296,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       { transaction: id, run: row.runId, state, ...(error === null ? {} : { code: error.code, reason: error.message }) },
       "transaction ended",
     );
-    this.emit("finished", endedView(row, active.run.row));
+    this.emit("finished", endedView(row, active.run.row, this.#snapshots.current.epoch));
   }
 
   /** An end must be written, so that a full disk is waited for: it is the one write that nobody could be told the failure of. */
@@ -347,6 +352,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       run,
       others,
       waitingOf(this.#locks.manager, run.id, (owner) => this.#nameOf(owner)),
+      this.#snapshots.current.epoch,
     );
   }
 

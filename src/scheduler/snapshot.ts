@@ -8,6 +8,7 @@ export class SnapshotHolder {
   readonly #journal: Journal;
   readonly #published: (snapshot: SysrootSnapshot) => void;
   readonly #warnings: string[] = [];
+  readonly #waiters = new Set<{ readonly epoch: number; readonly done: () => void }>();
   #current: SysrootSnapshot;
   #reading: Promise<SysrootSnapshot> = Promise.resolve(NOTHING);
 
@@ -22,6 +23,21 @@ export class SnapshotHolder {
   /** The newest snapshot; never waits. */
   get current(): SysrootSnapshot {
     return this.#current;
+  }
+
+  /** Resolves as soon as the current epoch is above a number, and after the timeout in any case. */
+  async isAfter(epoch: number, timeoutMs: number): Promise<void> {
+    if (this.#current.epoch > epoch) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(waiter);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      const waiter = { epoch, done };
+      this.#waiters.add(waiter);
+    });
   }
 
   /** A warning that every later snapshot carries. */
@@ -48,6 +64,7 @@ export class SnapshotHolder {
   #publish(snapshot: SysrootSnapshot): void {
     this.#current = Object.freeze(snapshot);
     this.#published(this.#current);
+    for (const waiter of [...this.#waiters]) if (snapshot.epoch > waiter.epoch) waiter.done();
   }
 }
 

@@ -6,10 +6,16 @@ import type { RunRow, TransactionRow } from "./ports.ts";
 import type { Run } from "./run.ts";
 
 /** The view of a transaction whose run is active. */
-export function activeView(row: TransactionRow, run: Run, others: readonly string[], waiting: { position: number; text: string }): TransactionView {
+export function activeView(
+  row: TransactionRow,
+  run: Run,
+  others: readonly string[],
+  waiting: { position: number; text: string },
+  epoch: number,
+): TransactionView {
   const state = run.state;
   return {
-    ...fromRows(row, run.row),
+    ...fromRows(row, run.row, epoch),
     // Final only once the journal says so: until then the run is cleaning up.
     state: isFinal(state) ? "cleaning" : state,
     progress: run.progress,
@@ -21,14 +27,14 @@ export function activeView(row: TransactionRow, run: Run, others: readonly strin
 }
 
 /** The view of a transaction that has ended, or of any row as the journal has it. */
-export function endedView(row: TransactionRow, run: RunRow): TransactionView {
+export function endedView(row: TransactionRow, run: RunRow, epoch: number): TransactionView {
   return {
-    ...fromRows(row, run),
+    ...fromRows(row, run, epoch),
     progress: { percent: row.state === "finished" ? 100 : 0, text: row.result?.summary ?? "", bytesDone: 0, bytesTotal: 0 },
   };
 }
 
-function fromRows(row: TransactionRow, run: RunRow): TransactionView {
+function fromRows(row: TransactionRow, run: RunRow, epoch: number): TransactionView {
   const state: RunState = row.state === "active" ? "queued" : row.state;
   return {
     id: row.id,
@@ -37,7 +43,11 @@ function fromRows(row: TransactionRow, run: RunRow): TransactionView {
     title: titleOf(row.request),
     request: row.request,
     caller: row.caller,
+    requestClass: "interactive",
     state,
+    eta: null,
+    warning: "",
+    epoch,
     progress: { percent: 0, text: "", bytesDone: 0, bytesTotal: 0 },
     waitingFor: "",
     position: 0,

@@ -46,6 +46,19 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
     return { snapshot: this.#snapshot, transactions: [...this.views.values()].filter((view) => !isFinal(view.state)) };
   }
 
+  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
+    if (this.#snapshot.epoch <= sinceEpoch) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        this.once("snapshot", () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    return this.status();
+  }
+
   async submit(request: Request, caller: Caller): Promise<string> {
     if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller);
     return this.begin(request, caller);
@@ -97,6 +110,10 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       cancellable: true,
       joinedWith: [],
       resumed: 0,
+      requestClass: "interactive",
+      eta: null,
+      warning: "",
+      epoch: this.#snapshot.epoch,
       createdMs: Date.now(),
       endedMs: 0,
       result: null,
