@@ -93,6 +93,16 @@ export class World {
     expect(await machineState(), "a test changed the machine that it runs on").toEqual(this.#machine);
   }
 
+  /** Starts the daemon as `make` did, where none runs. */
+  async startDaemon(): Promise<void> {
+    await this.host.startDaemon(this.#daemon);
+  }
+
+  /** Shuts down and boots what is the default then, with the daemon as `make` started it. */
+  async reboot(): Promise<void> {
+    await this.host.reboot(this.#daemon);
+  }
+
   /** The mirror holds exactly these packages from now on. The daemon hears of it at the next refresh. */
   async publish(...packages: readonly (DebOptions | string)[]): Promise<void> {
     await rm(this.#debs, { recursive: true, force: true });
@@ -308,7 +318,7 @@ export class World {
   /** Back to the booted base alone and a mirror without faults, whatever the last test left. */
   async reset(): Promise<void> {
     this.mirror.clearFaults();
-    if ((await this.host.processes())?.daemon == null) await this.host.startDaemon(this.#daemon);
+    if ((await this.host.processes())?.daemon == null) await this.startDaemon();
     const { transactions, snapshot } = await this.status();
     for (const { id } of transactions) {
       await this.cli("cancel", id);
@@ -320,7 +330,7 @@ export class World {
     if (!isBare(booted)) {
       await this.ok("cleanup", "--pending", "--rollback");
       await this.ok("uninstall", ...(booted?.origin.requested ?? []));
-      await this.host.reboot(this.#daemon);
+      await this.reboot();
     }
     await this.ok("cleanup", "--pending", "--rollback");
     expect((await this.deployments()).map(isBare)).toEqual([true]);
