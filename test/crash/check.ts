@@ -29,26 +29,30 @@ export async function observe(world: World): Promise<Before> {
 export async function expectSurvived(world: World, before: Before, ledger: Ledger, childKilled: boolean): Promise<TransactionView[]> {
   await expectIdle(world);
   const { snapshot } = await world.status();
-  expect(snapshot.warnings, "warnings of the daemon").toEqual([]);
+  expectNone("warnings of the daemon", snapshot.warnings);
   expect(Math.min(snapshot.epoch, storedEpoch(world.host)), "the epoch went down").toBeGreaterThanOrEqual(before.epoch);
 
   const ended = await lookUp(world, ledger.accepted);
-  expect(ledger.contradictions(ended), "transactions").toEqual([]);
+  expectNone("transactions", ledger.contradictions(ended));
   const views = [...ended.values()];
   const unfair = views.filter(
     ({ error }) => error !== null && ![...FAIR, ...ledger.excused].includes(error.code) && !(childKilled && error.code !== "JournalCorrupt"),
   );
-  expect(
-    unfair.map((view) => `${view.title}: ${view.error?.code}: ${view.error?.message}`),
+  expectNone(
     "failures without a reason",
-  ).toEqual([]);
-
-  expect(unexpectedDeployments(before.deployments, snapshot.deployments, ledger.wishes), "deployments").toEqual([]);
-  expect(lostResults(snapshot.deployments, ledger.wishes, views), "results that are not there").toEqual([]);
+    unfair.map((view) => `${view.title} (${view.id}): ${view.error?.code}: ${view.error?.message}`),
+  );
+  expectNone("deployments", unexpectedDeployments(before.deployments, snapshot.deployments, ledger.wishes));
+  expectNone("results that are not there", lostResults(snapshot.deployments, ledger.wishes, views));
   await world.host.defaultDeployment();
   await world.expectClean();
   await world.expectAudited();
   return views;
+}
+
+/** An assertion that says all that is wrong, however much. */
+function expectNone(about: string, wrong: readonly string[]): void {
+  expect(wrong.length, [`${about}:`, ...wrong].join("\n")).toBe(0);
 }
 
 /** The transactions as the daemon knows them now; those that it does not know are absent. */

@@ -10,19 +10,27 @@ export const NAMES = ["alpha", "beta", "gamma", "delta", "needy", "slow", "large
 const LARGE = randomBytes(12_000_000);
 /** Versions of a package that the mirror has: whoever has not heard of the newest can still get the one before. */
 const KEPT_VERSIONS = 2;
+/** New packages that are published at once: one refresh serves them all. */
+const BATCH = 20;
 
 /** Everything that was published. As in any archive, a version is built once and never changes. */
 export class Archive {
   readonly #world: World;
   readonly #debs = new Map<string, string[]>();
+  readonly #unused: string[] = [];
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  /** The name of a package that was never published. */
-  newName(): string {
-    return `item${this.#debs.size}`;
+  /** A package that nobody has installed yet, and of which the daemon has heard. */
+  async newPackage(): Promise<string> {
+    if (this.#unused.length === 0) {
+      this.#unused.push(...Array.from({ length: BATCH }, (_, index) => `item${this.#debs.size + index}`));
+      await this.publish(this.#unused, "1");
+      await this.#world.ok("refresh-md");
+    }
+    return this.#unused.shift() ?? "";
   }
 
   /** Adds packages in a version to the mirror; the daemon hears of it at the next refresh. */

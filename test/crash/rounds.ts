@@ -29,6 +29,7 @@ function round(what: Sweep): Round {
   return {
     name: `${what.scenario.name}: ${what.blow} at each ${what.call}`,
     run: async (world, archive) => {
+      await world.cli("cleanup", "--pending");
       const blows = await sweep(world, archive, what);
       what.say?.(`${what.scenario.name} came through after ${blows} blows`);
       await world.expectSound();

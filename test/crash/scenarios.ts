@@ -13,9 +13,8 @@ export interface Scenario {
 /** A package nobody has heard of: no layer with it is remembered. */
 export const INSTALL: Scenario = {
   name: "install",
-  async begin(world, archive) {
-    const name = await offerNew(world, archive);
-    return { kind: "install", packages: [name], targets: [] };
+  async begin(_, archive) {
+    return { kind: "install", packages: [await archive.newPackage()], targets: [] };
   },
 };
 
@@ -23,7 +22,7 @@ export const INSTALL: Scenario = {
 export const ROLLBACK: Scenario = {
   name: "rollback",
   async begin(world, archive) {
-    await world.ok("install", await offerNew(world, archive));
+    await world.ok("install", await archive.newPackage());
     return { kind: "rollback", packages: [], targets: [] };
   },
 };
@@ -32,7 +31,7 @@ export const ROLLBACK: Scenario = {
 export const CLEANUP: Scenario = {
   name: "cleanup",
   async begin(world, archive) {
-    await world.ok("install", await offerNew(world, archive));
+    await world.ok("install", await archive.newPackage());
     return { kind: "cleanup", packages: [], targets: ["base", "pending"] };
   },
 };
@@ -41,17 +40,9 @@ export const CLEANUP: Scenario = {
 export const UPGRADE: Scenario = {
   name: "upgrade",
   async begin(world, archive) {
-    const name = await offerNew(world, archive);
+    const name = await archive.newPackage();
     await world.ok("install", name);
     await archive.publish([name], "2");
     return { kind: "upgrade", packages: [], targets: [] };
   },
 };
-
-async function offerNew(world: World, archive: Archive): Promise<string> {
-  await world.ok("cleanup", "--pending");
-  const name = archive.newName();
-  await archive.publish([name], "1");
-  await world.ok("refresh-md");
-  return name;
-}
