@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { World } from "../harness/world.ts";
+import { setup } from "../setup.ts";
 import { newestRows } from "./journal.ts";
 import { Archive, NAMES } from "./packages.ts";
 
@@ -20,6 +21,7 @@ export interface Done {
 
 /** Runs rounds on a new host. After a violation the host's disk stays for whoever looks for the reason. */
 export async function runRounds(rounds: readonly Round[], say: (line: string) => void): Promise<Done> {
+  await setup();
   const world = await World.make("crash", { config: { keepTransactions: 1_000_000 } });
   const archive = new Archive(world);
   let done = 0;
