@@ -1,5 +1,6 @@
 /** What the daemon holds at a moment, and whether it comes to hold more and more. */
 import { readdir, readFile, stat } from "node:fs/promises";
+import { Bus, DRIVER } from "../../src/dbus/bus.ts";
 import { withDescendants } from "../harness/traces.ts";
 import type { World } from "../harness/world.ts";
 import { journalOf } from "./journal.ts";
@@ -16,6 +17,8 @@ export interface Sample {
   readonly children: number;
   /** Mounts in the daemon's namespace and in that of the host. */
   readonly mounts: number;
+  /** Connections to the bus, of everybody. */
+  readonly connections: number;
   /** The journal's write-ahead log, MiB. */
   readonly wal: number;
   /** Transactions accepted so far. */
@@ -25,7 +28,7 @@ export interface Sample {
 const MIB = 1024 * 1024;
 
 /** How much the least of a row of samples may rise from the third quarter of the soak to the last one: work in between comes and goes, a leak stays. */
-const MAX_RISE = { fds: 4, children: 1, mounts: 1, rss: 16 } as const;
+const MAX_RISE = { fds: 4, children: 1, mounts: 1, connections: 2, rss: 16 } as const;
 /** What is never exceeded, MiB: twice the log's limit (src/store/database.ts), and what a busy daemon needs. */
 const MAX_EVER = { wal: 8, rss: 200 } as const;
 
@@ -42,9 +45,21 @@ export async function takeSample(world: World, atS: number, accepted: number): P
     fds: (await readdir(`/proc/${daemon}/fd`)).length,
     children: (await withDescendants([daemon])).length - 1,
     mounts: (await mountsOf(daemon)) + (await mountsOf(first)),
+    connections: await countConnections(world.host.bus),
     wal: Math.round(((await stat(`${journalOf(world.host)}-wal`)).size / MIB) * 10) / 10,
     accepted,
   };
+}
+
+/** Each connection has one unique name; ours and the bus's own are not counted. */
+async function countConnections(address: string): Promise<number> {
+  const bus = await Bus.connect(address);
+  try {
+    const [names] = (await bus.call({ ...DRIVER, member: "ListNames" })) as [string[]];
+    return names.filter((name) => name.startsWith(":")).length - 1;
+  } finally {
+    await bus.close();
+  }
 }
 
 /** What grew, in words; nothing where all is well. */
@@ -65,10 +80,10 @@ export function growthIn(samples: readonly Sample[]): string[] {
 
 /** The head of the table, and a line of it. */
 export function tableRow(sample: Sample | null): string {
-  const cells = sample === null ? ["seconds", "rss MiB", "fds", "children", "mounts", "wal MiB", "accepted"] : valuesOf(sample);
-  return cells.map((cell) => cell.padStart(9)).join("");
+  const cells = sample === null ? ["seconds", "rss MiB", "fds", "children", "mounts", "connections", "wal MiB", "accepted"] : valuesOf(sample);
+  return cells.map((cell) => cell.padStart(12)).join("");
 }
 
-function valuesOf({ atS, rss, fds, children, mounts, wal, accepted }: Sample): string[] {
-  return [atS, rss, fds, children, mounts, wal.toFixed(1), accepted].map(String);
+function valuesOf({ atS, rss, fds, children, mounts, connections, wal, accepted }: Sample): string[] {
+  return [atS, rss, fds, children, mounts, connections, wal.toFixed(1), accepted].map(String);
 }

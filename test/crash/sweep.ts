@@ -8,6 +8,7 @@ import { type Blow, daemonIsGone, inject, type JournalCall } from "./injection.t
 import { Ledger } from "./ledger.ts";
 import type { Archive } from "./packages.ts";
 import type { Scenario } from "./scenarios.ts";
+import { loseLastCommit } from "./wal.ts";
 
 /** What is struck, and how far to go. */
 export interface Sweep {
@@ -17,6 +18,8 @@ export interface Sweep {
   /** The first call that is struck, and how many calls further the next one is. */
   readonly from?: number;
   readonly step?: number;
+  /** Killed at a sync: what was written and not synced is lost, as when the power fails. */
+  readonly loses?: boolean;
   /** After that many blows it is enough, wherever the request has come to by then. */
   readonly atMost?: number;
   readonly say?: (line: string) => void;
@@ -32,13 +35,13 @@ const DISK_ERRORS: readonly ErrorCode[] = ["NoSpace", "Internal"];
 export async function sweep(
   world: World,
   archive: Archive,
-  { scenario, call, blow, from = 1, step = 1, atMost = MAX_CALLS, say = () => {} }: Sweep,
+  { scenario, call, blow, loses = false, from = 1, step = 1, atMost = MAX_CALLS, say = () => {} }: Sweep,
 ): Promise<number> {
   const isKill = blow.startsWith("signal");
   for (let blows = 0; blows < atMost; blows++) {
     const when = from + blows * step;
     if (when > MAX_CALLS) throw new Error(`${scenario.name} does not come to an end: ${blow} at ${call} ${when}`);
-    const wish = await scenario.begin(world, archive);
+    const { wish, isDone } = await scenario.begin(world, archive);
     const before = await observe(world);
     const ledger = new Ledger(isKill ? [] : DISK_ERRORS);
     const injector = await inject(world.host, { call, blow, when });
@@ -49,12 +52,16 @@ export async function sweep(
       await injector.stop();
     }
     const { struck } = injector;
-    if (struck) await restart(world);
+    if (struck) await restart(world, loses);
     await client;
     const views = await expectSurvived(world, before, ledger, false);
     const outcome = views.map(({ state, error }) => error?.code ?? state).join() || ledger.refusals.join();
     say(`${scenario.name}: ${blow} at ${call} ${when}: ${struck ? outcome : "not reached"}`);
-    if (isKill && views.some(({ state }) => state !== "finished")) throw new Error(`${scenario.name}, killed at ${call} ${when}: ${outcome}`);
+    const about = `${scenario.name}, ${blow} at ${call} ${when}`;
+    if (isKill && views.some(({ state }) => state !== "finished")) throw new Error(`${about}: ${outcome}`);
+    const finished = views.some(({ state }) => state === "finished");
+    if (finished && !isDone(before.deployments, await world.deployments()))
+      throw new Error(`${about}: it finished, and its effect is not there once`);
     if (!struck) return blows;
   }
   return atMost;
@@ -79,8 +86,9 @@ async function untilOver(world: World, client: Promise<void>): Promise<void> {
 }
 
 /** A daemon whose disk failed may live on, and is ended as its service manager would end it. */
-async function restart(world: World): Promise<void> {
+async function restart(world: World, loses: boolean): Promise<void> {
   await world.host.killDaemon("SIGTERM");
   await world.expectQuiet(10_000);
+  if (loses) await loseLastCommit(world.host);
   await world.startDaemon();
 }
