@@ -1,6 +1,8 @@
 /** One request again and again, each time with the same blow one call later, until it comes to its end untouched. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { expect } from "vitest";
 import { AptOstreeError, type ErrorCode } from "../../src/model/errors.ts";
+import type { Deployment } from "../../src/model/sysroot.ts";
 import type { World } from "../harness/world.ts";
 import { expectSurvived, observe } from "./check.ts";
 import { runClient } from "./clients.ts";
@@ -59,12 +61,18 @@ export async function sweep(
     say(`${scenario.name}: ${blow} at ${call} ${when}: ${struck ? outcome : "not reached"}`);
     const about = `${scenario.name}, ${blow} at ${call} ${when}`;
     if (isKill && views.some(({ state }) => state !== "finished")) throw new Error(`${about}: ${outcome}`);
+    const after = await world.deployments();
     const finished = views.some(({ state }) => state === "finished");
-    if (finished && !isDone(before.deployments, await world.deployments()))
-      throw new Error(`${about}: it finished, and its effect is not there once`);
+    if (finished && !isDone(before.deployments, after)) throw new Error(`${about}: it finished, and its effect is not there once`);
+    const failed = views.some(({ state }) => state === "failed");
+    if (failed && wish.kind !== "cleanup") expect(idsOf(after), `${about}: deployments of a request that failed`).toEqual(idsOf(before.deployments));
     if (!struck) return blows;
   }
   return atMost;
+}
+
+function idsOf(deployments: readonly Deployment[]): string[] {
+  return deployments.map(({ id }) => id);
 }
 
 /** The request has ended, or the daemon has. */
