@@ -193,6 +193,7 @@ export class Run {
   #io(stage: Stage, signal: AbortSignal): StageIo {
     return {
       signal,
+      background: this.#row.request.kind === "prefetch",
       progress: (fraction, text, bytes) => this.#reportStage(stage, fraction, text, bytes),
       message: (level, text) => this.#say(level, text),
     };

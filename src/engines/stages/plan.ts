@@ -40,6 +40,7 @@ export function planStage(context: EngineContext): StageEngine {
             packages: active,
             doing: titleOf(input.request),
             signal: io.signal,
+            background: io.background,
           });
     const layerKey = active.length === 0 ? "" : keyOf(baseCommit, active, archives);
     const isSame = merge.origin.baseCommit === baseCommit && merge.origin.layerKey === layerKey && merge.origin.requested.join() === requested.join();
