@@ -2,11 +2,12 @@
  * What everybody can see: the members with their runs, each as a view, and the telling of what changed. The scheduler changes it, the doors
  * hear of it.
  */
-import { STAGES_OF, type TransactionView } from "../model/transaction.ts";
+import { type Estimate, type Kind, STAGES_OF, type TransactionView } from "../model/transaction.ts";
 import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
 import type { Locks } from "./locks.ts";
 import { type Member, Members } from "./members.ts";
+import { inSequence, type Outlook } from "./outlook.ts";
 import { percentOf } from "./progress.ts";
 import type { Run } from "./run.ts";
 import type { SnapshotHolder } from "./snapshot.ts";
@@ -22,12 +23,15 @@ const PLACES_INTERVAL_MS = 1000;
 /** Of those that share a run so many are named. */
 const MAX_JOINED = 100;
 
+const NO_TIME: Estimate | null = { p50Ms: 0, p90Ms: 0 };
+
 /** What the board looks at. */
 export interface BoardParts {
   readonly clock: Clock;
   readonly locks: Locks;
   readonly admission: Admission;
   readonly snapshots: SnapshotHolder;
+  readonly outlook: Outlook;
   readonly added: (view: TransactionView) => void;
   readonly changed: (view: TransactionView) => void;
   readonly progressed: (view: TransactionView) => void;
@@ -60,10 +64,12 @@ export class Board {
     const { run, row } = member;
     const at = run.stageProgress;
     if (at !== null) member.percent = Math.max(member.percent, percentOf(row.request.kind, at));
+    const waiting = this.waitingOf(run);
     return activeView(row, run, {
       percent: member.percent,
       joinedWith: this.members.othersOf(member, MAX_JOINED),
-      waiting: this.waitingOf(run),
+      waiting,
+      eta: this.#etaOf(run, row.request.kind, waiting),
       epoch: this.#parts.snapshots.current.epoch,
     });
   }
@@ -114,6 +120,17 @@ export class Board {
     this.#progress.close();
     this.#joins.close();
     this.#places.close();
+  }
+
+  /** A run that waits begins when the last of those before it has ended. */
+  #etaOf(run: Run, kind: Kind, { holders }: Waiting): Estimate | null {
+    const { outlook, admission } = this.#parts;
+    const before = holders.flatMap((id) => {
+      const holder = admission.find(id);
+      return holder === null ? [] : [outlook.of(holder, holder.request.kind)];
+    });
+    const longest = before.reduce((most, next) => (most === null || next === null ? null : next.p50Ms > most.p50Ms ? next : most), NO_TIME);
+    return inSequence([longest, outlook.of(run, kind)]);
   }
 
   #tell(id: string, to: (view: TransactionView) => void): void {

@@ -334,8 +334,13 @@ export class Run {
   }
 
   #io(stage: Stage, signal: AbortSignal): StageIo {
+    const isBackground = (): boolean => this.requestClass === "timer";
     return {
       signal,
+      // Read anew each time: a person may have come to want it.
+      get background() {
+        return isBackground();
+      },
       progress: (fraction, text, bytes) => this.#reportStage(stage, fraction, text, bytes),
       message: (level, text) => this.#say(level, text),
     };

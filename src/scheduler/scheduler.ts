@@ -21,10 +21,12 @@ import type { SchedulerApi, SchedulerEvents, StatusView } from "./api.ts";
 import { Board } from "./board.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { busy, Endings } from "./endings.ts";
+import { LockHistory } from "./lock-history.ts";
 import { Locks } from "./locks.ts";
 import { combineAll } from "./meetings.ts";
 import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
+import { Outlook } from "./outlook.ts";
 import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
 import { recover } from "./recovery.ts";
 import { newRunRow, newTransactionRow } from "./rows.ts";
@@ -33,6 +35,7 @@ import { SnapshotHolder } from "./snapshot.ts";
 import { resolveUndo } from "./undo.ts";
 import { endedView } from "./views.ts";
 import { nameOf, type Waiting } from "./waiting.ts";
+import { type LockReport, lockReport } from "./waits-for.ts";
 
 /** What the scheduler is made of. */
 export interface SchedulerOptions {
@@ -52,6 +55,8 @@ export interface SchedulerOptions {
 }
 
 const MAX_ACTIVE_OF_USER = 100;
+/** At its start a daemon learns from so many transactions how long stages take. */
+const LEARNED_TRANSACTIONS = 200;
 const NO_METER: Meter = { count: () => {}, observe: () => {} };
 
 /** See `SchedulerApi`. Call `start` once before anything else. */
@@ -60,6 +65,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   readonly #clock: Clock;
   readonly #meter: Meter;
   readonly #makeId: () => string;
+  readonly #lockHistory = new LockHistory();
+  readonly #outlook = new Outlook();
   readonly #locks: Locks;
   readonly #snapshots: SnapshotHolder;
   readonly #admission: Admission;
@@ -76,7 +83,11 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     this.#clock = clock;
     this.#meter = meter;
     this.#makeId = makeId;
-    this.#locks = new Locks({ now: () => clock.monotonicMs(), onChange: () => queueMicrotask(() => this.#tellWaiting()) });
+    this.#locks = new Locks({
+      now: () => clock.monotonicMs(),
+      onChange: () => queueMicrotask(() => this.#tellWaiting()),
+      onEvent: (change) => this.#lockHistory.record(change),
+    });
     this.#snapshots = new SnapshotHolder(engines, journal, (snapshot) => this.emit("snapshot", snapshot));
     this.#admission = new Admission(clock, (run) => this.#begin(run));
     this.#board = new Board({
@@ -84,6 +95,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       locks: this.#locks,
       admission: this.#admission,
       snapshots: this.#snapshots,
+      outlook: this.#outlook,
       added: (view) => this.emit("added", view),
       changed: (view) => this.emit("changed", view),
       progressed: (view) => this.emit("progress", view),
@@ -116,7 +128,10 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       onState: (run) => this.#moved(run),
       onProgress: (run) => this.#board.progressOf(run),
       onMessage: (run, message) => this.#said(run, message),
-      onStageDone: (run, timing) => this.#settle(run, this.#endings.stageDone(run, timing)),
+      onStageDone: (run, timing) => {
+        this.#outlook.learn(run.row, timing);
+        this.#settle(run, this.#endings.stageDone(run, timing));
+      },
       onEnd: (run) => this.#settle(run, this.#endings.runEnded(run)),
     };
   }
@@ -126,6 +141,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     const { journal, engines, log } = this.#options;
     if (journal.setAside !== null) this.#snapshots.warn(`the journal was damaged and set aside as ${journal.setAside}; the history before is lost`);
     await this.#snapshots.refresh();
+    for (const { run } of (await journal.transactions(LEARNED_TRANSACTIONS)).toReversed())
+      for (const timing of run.timings) this.#outlook.learn(run, timing);
     await recover({
       journal,
       engines,
@@ -238,6 +255,10 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     if (member !== undefined) return member.run.messages.filter((message) => message.seq > afterSeq);
     const view = await this.transaction(id);
     return await this.#options.journal.messages(view.runId, afterSeq);
+  }
+
+  lockReport(): LockReport {
+    return lockReport(this.#locks.manager, this.#lockHistory);
   }
 
   async reload(): Promise<number> {

@@ -1,6 +1,6 @@
 /** Transactions as clients see them: made from a run and a journal row, never kept apart from them. */
 import { titleOf } from "../model/names.ts";
-import { isFinal, type RunState, type TransactionResult, type TransactionView } from "../model/transaction.ts";
+import { type Estimate, isFinal, type RunState, type TransactionResult, type TransactionView } from "../model/transaction.ts";
 import type { RunRow, TransactionRow } from "./ports.ts";
 import type { Run } from "./run.ts";
 import type { Waiting } from "./waiting.ts";
@@ -10,6 +10,7 @@ export interface ViewParts {
   readonly percent: number;
   readonly joinedWith: readonly string[];
   readonly waiting: Waiting;
+  readonly eta: Estimate | null;
   readonly epoch: number;
 }
 
@@ -21,6 +22,7 @@ export function activeView(row: TransactionRow, run: Run, parts: ViewParts): Tra
     // Final only once the journal says so: until then the run is cleaning up.
     state: isFinal(state) ? "cleaning" : state,
     progress: { percent: parts.percent, ...run.doing },
+    eta: parts.eta,
     warning: run.warning,
     waitingFor: parts.waiting.text,
     position: parts.waiting.position,
