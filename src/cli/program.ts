@@ -1,5 +1,6 @@
 /** The command tree of `apt-ostree`: names, options and help; what a command does is in `commands/`, loaded when it runs. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { MAX_WAIT_TIMEOUT_MS } from "../dbus/wire.ts";
 import type { CleanupTarget, Kind } from "../model/transaction.ts";
 import { release } from "../release.ts";
 import type { ChangeOptions, ChangeValues } from "./commands/change.ts";
@@ -22,6 +23,9 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
 ];
 
 const EXIT_STATUS_HELP = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${String(status).padStart(3)}  ${meaning}`).join("\n")}`;
+
+/** A week: `MAX_WAIT_TIMEOUT_MS` of the daemon. */
+const MAX_WAIT_SECONDS = MAX_WAIT_TIMEOUT_MS / 1000;
 
 const WHILE_FOLLOWING = `
 Ctrl-C cancels the transaction and waits until that is done; a second one leaves at once.
@@ -91,6 +95,13 @@ function addChanges(program: Command, context: Context, run: Run): void {
       .description(description)
       .option("--no-follow", "print the transaction's id and exit")
       .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
+      .addOption(new Option("--no-wait", "fail at once if it would have to wait for another transaction").conflicts("waitTimeout"))
+      .addOption(
+        new Option("--wait-timeout <seconds>", "fail if it has waited so long for other transactions").argParser((value) =>
+          parseWhole(value, 1, MAX_WAIT_SECONDS),
+        ),
+      )
+      .option("--background", "let the requests that people wait for go first")
       .addHelpText("after", WHILE_FOLLOWING);
   const idempotent = "succeed where the request is already satisfied";
   const unchanged = "exit with status 77 if nothing changed";
@@ -148,7 +159,7 @@ function addTransactions(program: Command, context: Context, run: Run): void {
     .command("list", { isDefault: true })
     .description("list the newest transactions, newest first")
     .option("--json", "print a JSON array")
-    .addOption(new Option("-n, --limit <count>", "how many").argParser(parseLimit).default(20))
+    .addOption(new Option("-n, --limit <count>", "how many").argParser((value) => parseWhole(value, 1, 1000)).default(20))
     .action((options: { json?: boolean; limit: number }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).list(context, globals, options)),
     );
@@ -170,10 +181,10 @@ function addTransactions(program: Command, context: Context, run: Run): void {
     );
 }
 
-function parseLimit(value: string): number {
-  const limit = /^\d{1,4}$/.test(value) ? Number(value) : 0;
-  if (limit < 1 || limit > 1000) throw new InvalidArgumentError("It must be a number from 1 to 1000.");
-  return limit;
+function parseWhole(value: string, min: number, max: number): number {
+  const whole = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(whole >= min && whole <= max)) throw new InvalidArgumentError(`It must be a number from ${min} to ${max}.`);
+  return whole;
 }
 
 /** Adds a command that was made elsewhere, so that it and all below it write, exit and print help as the others do. */

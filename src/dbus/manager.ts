@@ -2,14 +2,14 @@
 import { AptOstreeError } from "../model/errors.ts";
 import { isId } from "../model/ids.ts";
 import { makeRequest } from "../model/names.ts";
-import type { Caller, Kind, Request } from "../model/transaction.ts";
+import { type Caller, DEFAULT_SCHEDULING, type Kind, type Request, type Scheduling } from "../model/transaction.ts";
 import type { SchedulerApi } from "../scheduler/api.ts";
 import type { Action, Authority } from "./authority.ts";
 import { type Binding, bind, type CallContext } from "./binding.ts";
 import type { Callers } from "./caller.ts";
 import { MAIN, MANAGER } from "./interfaces.ts";
 import type { Transactions } from "./transaction.ts";
-import { parseSubmission } from "./wire.ts";
+import { parseSubmission, schedulingOf } from "./wire.ts";
 
 const MAX_LISTED = 1000;
 /** Answers stay short; who wants more asks again from the last number. */
@@ -40,12 +40,13 @@ export function checkId(id: string): string {
 export function rootBindings(services: Services, transactions: Transactions): Binding[] {
   const { scheduler, version } = services;
 
-  const submit = async (call: CallContext, request: Request, agent: string): Promise<{ transaction_id: string }> => {
+  const submit = async (call: CallContext, request: Request, agent: string, scheduling: Scheduling): Promise<{ transaction_id: string }> => {
     const caller = await authorised(services, call, { verb: "submit", request }, agent);
     transactions.holdBack(call);
-    return { transaction_id: await scheduler.submit(request, caller) };
+    return { transaction_id: await scheduler.submit(request, caller, scheduling) };
   };
-  const plain = (kind: Kind, call: CallContext, packages: readonly string[] = []) => submit(call, makeRequest(kind, { packages }), "");
+  const plain = (kind: Kind, call: CallContext, packages: readonly string[] = []) =>
+    submit(call, makeRequest(kind, { packages }), "", DEFAULT_SCHEDULING);
 
   const main = bind(MAIN, {
     methods: {
@@ -62,7 +63,7 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
     methods: {
       Submit: ({ request }, call) => {
         const submission = parseSubmission(request);
-        return submit(call, makeRequest(submission.kind, submission), submission.agent);
+        return submit(call, makeRequest(submission.kind, submission), submission.agent, schedulingOf(submission));
       },
       GetTransaction: async ({ transaction_id }) => ({ transaction: JSON.stringify(await scheduler.transaction(checkId(transaction_id))) }),
       ListTransactions: async ({ limit }) => {

@@ -4,7 +4,15 @@ import { AptOstreeError } from "../../src/model/errors.ts";
 import { newId } from "../../src/model/ids.ts";
 import { titleOf } from "../../src/model/names.ts";
 import type { Deployment, SysrootSnapshot } from "../../src/model/sysroot.ts";
-import { type Caller, isFinal, type Request, type RunMessage, type TransactionView } from "../../src/model/transaction.ts";
+import {
+  type Caller,
+  DEFAULT_SCHEDULING,
+  isFinal,
+  type Request,
+  type RunMessage,
+  type Scheduling,
+  type TransactionView,
+} from "../../src/model/transaction.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "../../src/scheduler/api.ts";
 
 /** A deployment with only what a test cares about. */
@@ -38,6 +46,8 @@ export function snapshot(epoch: number, deployments: readonly Deployment[] = [de
 export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements SchedulerApi {
   readonly views = new Map<string, TransactionView>();
   readonly said = new Map<string, RunMessage[]>();
+  /** How each transaction was to wait, by id. */
+  readonly scheduled = new Map<string, Scheduling>();
   overrides: Partial<Pick<SchedulerApi, "status" | "submit" | "cancel" | "transaction" | "transactions" | "messages" | "reload">> = {};
   #snapshot = snapshot(1);
 
@@ -59,9 +69,9 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
     return this.status();
   }
 
-  async submit(request: Request, caller: Caller): Promise<string> {
-    if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller);
-    return this.begin(request, caller);
+  async submit(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): Promise<string> {
+    if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller, scheduling);
+    return this.begin(request, caller, scheduling);
   }
 
   async cancel(id: string, caller: Caller): Promise<void> {
@@ -94,7 +104,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   }
 
   /** Begins a transaction, as `submit` does. */
-  begin(request: Request, caller: Caller): string {
+  begin(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): string {
     const id = newId();
     const view: TransactionView = {
       id,
@@ -110,7 +120,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       cancellable: true,
       joinedWith: [],
       resumed: 0,
-      requestClass: "interactive",
+      requestClass: scheduling.requestClass,
       eta: null,
       warning: "",
       epoch: this.#snapshot.epoch,
@@ -120,6 +130,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       error: null,
     };
     this.views.set(id, view);
+    this.scheduled.set(id, scheduling);
     this.emit("added", view);
     return id;
   }

@@ -200,6 +200,9 @@ describe("the command line", () => {
     [["upgrade", "vim"]],
     [["transactions", "show"]],
     [["transactions", "list", "-n", "0"]],
+    [["upgrade", "--no-wait", "--wait-timeout", "5"]],
+    [["upgrade", "--wait-timeout", "0"]],
+    [["upgrade", "--wait-timeout", "604801"]],
   ])("refuses %j with status 2, on standard error, before it connects", async (args) => {
     const bench = new Bench();
     expect(await bench.run(...args)).toBe(2);
@@ -262,6 +265,18 @@ describe("a change", () => {
     const bench = new Bench();
     expect(await bench.run(...args)).toBe(0);
     expect(bench.asked[1]).toContain(`"kind":"${kind}"`);
+  });
+
+  it.each([
+    [["--background"], { class: "timer" }],
+    [["--no-wait"], { noWait: true }],
+    [["--wait-timeout", "90"], { waitTimeoutMs: 90_000 }],
+  ])("can say how it waits: %j", async (args, keys) => {
+    for (const command of [["upgrade"], ["install", "vim"], ["cleanup", "-b"], ["rollback"], ["refresh-md"], ["prefetch"], ["uninstall", "vim"]]) {
+      const bench = new Bench();
+      expect(await bench.run(...command, ...args)).toBe(0);
+      expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject(keys);
+    }
   });
 
   it("prints only the id where nobody wants to follow", async () => {

@@ -124,6 +124,9 @@ Deployments:
       position: 1,
       waitingFor: "packages is held by install nginx",
       joinedWith: [],
+      requestClass: "timer",
+      eta: { p50Ms: 40_000, p90Ms: 120_000 },
+      warning: "assembling makes no progress for 2 min",
       progress: { percent: 0, text: "", bytesDone: 0, bytesTotal: 0 },
     };
     expect(statusText(status([booted], { transactions: [base, waiting] }), PLAIN, { verbose: false })).toContain(
@@ -133,7 +136,9 @@ Transaction: install nginx (7f3a5c9d1e20)
   Initiator: client(id:cli dbus::1.7 pid:42 uid:0)
  JoinedWith: 0123456789ab
 Transaction: upgrade (8f3a5c9d1e20)
-   Progress: queued 0% (waiting (1st): packages is held by install nginx)
+   Progress: queued 0% (waiting (1st): packages is held by install nginx · about 40 s, at most 2 min)
+    Warning: assembling makes no progress for 2 min
+      Class: timer
   Initiator: client(id:cli dbus::1.7 pid:42 uid:0)
 Deployments:
 `,

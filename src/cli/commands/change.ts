@@ -1,4 +1,5 @@
 /** Every command that changes something: submits a request and follows it to its end. */
+import type { Submission } from "../../dbus/wire.ts";
 import { makeRequest } from "../../model/names.ts";
 import type { CleanupTarget, Kind } from "../../model/transaction.ts";
 import type { Context, Globals } from "../context.ts";
@@ -22,6 +23,11 @@ export interface ChangeOptions {
   readonly follow: boolean;
   readonly json?: boolean;
   readonly unchangedExit77?: boolean;
+  /** False for `--no-wait`. */
+  readonly wait: boolean;
+  /** Seconds. */
+  readonly waitTimeout?: number;
+  readonly background?: boolean;
 }
 
 /** How the daemon knows us. */
@@ -30,10 +36,11 @@ const AGENT = "cli";
 /** Submits the request, follows it and gives the exit status. What is wrong with the request is found before connecting. */
 export async function change(context: Context, globals: Globals, kind: Kind, values: ChangeValues, options: ChangeOptions): Promise<number> {
   const request = makeRequest(kind, values);
+  const submission = { ...request, ...schedulingOf(options), agent: AGENT };
   const json = options.json === true;
   return withDaemon(context, globals, async (daemon) => {
     if (!options.follow) {
-      const id = await daemon.submit({ ...request, agent: AGENT });
+      const id = await daemon.submit(submission);
       context.stdout.write(json ? `${JSON.stringify({ event: "submitted", id })}\n` : `${id}\n`);
       return OK;
     }
@@ -41,7 +48,7 @@ export async function change(context: Context, globals: Globals, kind: Kind, val
     const interruption = new Interruption(context, { mayCancel: true });
     try {
       const progress = makeProgress(context, { quiet: globals.quiet, json });
-      const submitted = await Promise.race([daemon.submit({ ...request, agent: AGENT }), interruption.leave]);
+      const submitted = await Promise.race([daemon.submit(submission), interruption.leave]);
       if (typeof submitted === "number") return submitted;
       progress.submitted(submitted);
       const ending = await follow(daemon, submitted, progress, interruption);
@@ -55,4 +62,13 @@ export async function change(context: Context, globals: Globals, kind: Kind, val
       interruption.close();
     }
   });
+}
+
+/** The keys that say how the request waits, without those that say the usual. */
+function schedulingOf({ wait, waitTimeout, background }: ChangeOptions): Pick<Submission, "class" | "noWait" | "waitTimeoutMs"> {
+  return {
+    ...(background === true ? { class: "timer" } : {}),
+    ...(wait ? {} : { noWait: true }),
+    ...(waitTimeout === undefined ? {} : { waitTimeoutMs: waitTimeout * 1000 }),
+  };
 }
