@@ -31,12 +31,12 @@ export function waitingOf(view: TransactionView): string {
   return `waiting${place}${reason === "" ? "" : `: ${reason}`}`;
 }
 
-/** How long it will still take, "about 40 s left" or, where that is far from sure, "about 40 s, at most 2 min"; empty where nobody knows. */
+/** How long it will still take, "about 40 s left" or, where that is far from sure, "about 40 s left, at most 2 min"; empty where nobody knows. */
 export function etaOf(view: Pick<TransactionView, "eta">): string {
   if (view.eta === null) return "";
   const { p50Ms, p90Ms } = view.eta;
   const [about, atMost] = [roughDurationOf(p50Ms), roughDurationOf(p90Ms)];
-  return p90Ms > p50Ms * SURE && atMost !== about ? `about ${about}, at most ${atMost}` : `about ${about} left`;
+  return p90Ms > p50Ms * SURE && atMost !== about ? `about ${about} left, at most ${atMost}` : `about ${about} left`;
 }
 
 /** The class of a request that nobody waits for, else empty. */

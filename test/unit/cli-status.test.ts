@@ -136,7 +136,7 @@ Transaction: install nginx (7f3a5c9d1e20)
   Initiator: client(id:cli dbus::1.7 pid:42 uid:0)
  JoinedWith: 0123456789ab
 Transaction: upgrade (8f3a5c9d1e20)
-   Progress: queued 0% (waiting (1st): packages is held by install nginx · about 40 s, at most 2 min)
+   Progress: queued 0% (waiting (1st): packages is held by install nginx · about 40 s left, at most 2 min)
     Warning: assembling makes no progress for 2 min
       Class: timer
   Initiator: client(id:cli dbus::1.7 pid:42 uid:0)

@@ -87,7 +87,7 @@ describe("values as people read them", () => {
       "2 h",
     ]);
     expect(etaOf({ eta: { p50Ms: 40_000, p90Ms: 42_000 } })).toBe("about 40 s left");
-    expect(etaOf({ eta: { p50Ms: 40_000, p90Ms: 120_000 } })).toBe("about 40 s, at most 2 min");
+    expect(etaOf({ eta: { p50Ms: 40_000, p90Ms: 120_000 } })).toBe("about 40 s left, at most 2 min");
     expect(etaOf({ eta: null })).toBe("");
   });
 
