@@ -107,7 +107,7 @@ export class Daemon {
   }
 }
 
-/** A valid request of a kind. */
+/** A valid request of a kind; what an undo undoes has no meaning. */
 export function requestOf(kind: Kind, packages: readonly string[] = []): Request {
-  return makeRequest(kind, { packages, targets: kind === "cleanup" ? ["base"] : [] });
+  return makeRequest(kind, { packages, targets: kind === "cleanup" ? ["base"] : [], ...(kind === "undo" ? { undoes: "0".repeat(12) } : {}) });
 }
