@@ -107,8 +107,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     return { snapshot: this.#snapshots.current, transactions: [...this.#active.values()].filter((a) => a.announced).map((a) => this.#view(a)) };
   }
 
-  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
-    await this.#snapshots.isAfter(sinceEpoch, timeoutMs);
+  async waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView> {
+    await this.#snapshots.isAfter(sinceEpoch, timeoutMs, signal);
     return this.status();
   }
 
