@@ -81,6 +81,12 @@ function addStatus(program: Command, context: Context, run: Run): void {
     .option("-v, --verbose", "show everything about each deployment")
     .option("-b, --booted", "show the booted deployment only")
     .option("--pending-exit-77", "exit with status 77 if a deployment waits for the next boot")
+    .option("--wait", "wait until the deployments have changed; Ctrl-C stops waiting")
+    .addOption(
+      new Option("--since-epoch <epoch>", "wait until the status is newer than this one; status -v and --json show the epoch")
+        .argParser((value) => parseWhole(value, 0, Number.MAX_SAFE_INTEGER))
+        .implies({ wait: true }),
+    )
     .action((_options, command: Command) =>
       run(command, async (globals) => (await import("./commands/status.ts")).status(context, globals, command.opts())),
     );

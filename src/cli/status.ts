@@ -23,8 +23,9 @@ const LABEL_WIDTH = 23;
 export function statusText(status: DaemonStatus, output: Pick<Output, "colour">, options: StatusOptions): string {
   const { snapshot, transactions } = status;
   const active = transactions.length;
+  const epoch = options.verbose ? `Epoch: ${snapshot.epoch}\n` : "";
   const blocks = [
-    `State: ${active === 0 ? "idle" : paint(output, "yellow", "busy")}\n${transactions.map((view) => transactionText(view)).join("")}`,
+    `State: ${active === 0 ? "idle" : paint(output, "yellow", "busy")}\n${transactions.map((view) => transactionText(view)).join("")}${epoch}`,
     `Deployments:\n${deploymentsText(snapshot, output, options)}`,
     snapshot.warnings.map((warning) => `${paint(output, "yellow", "warning:")} ${printable(warning)}\n`).join(""),
   ];

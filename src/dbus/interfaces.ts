@@ -58,6 +58,7 @@ export const MANAGER = {
   name: MANAGER_INTERFACE,
   methods: {
     Submit: { in: { request: "s" }, out: ID },
+    WaitStatus: { in: { since_epoch: "t", timeout_ms: "u" }, out: { status: "s" } },
     GetTransaction: { in: ID, out: { transaction: "s" } },
     ListTransactions: { in: { limit: "u" }, out: { transactions: "s" } },
     GetMessages: { in: { transaction_id: "s", after: "u" }, out: { messages: "s" } },

@@ -8,7 +8,9 @@ import type { Action, Authority } from "./authority.ts";
 import { type Binding, bind, type CallContext } from "./binding.ts";
 import type { Callers } from "./caller.ts";
 import { MAIN, MANAGER } from "./interfaces.ts";
+import type { StatusText } from "./status.ts";
 import type { Transactions } from "./transaction.ts";
+import type { StatusWaits } from "./waiting.ts";
 import { parseSubmission, schedulingOf } from "./wire.ts";
 
 const MAX_LISTED = 1000;
@@ -21,6 +23,8 @@ export interface Services {
   readonly callers: Callers;
   readonly authority: Authority;
   readonly version: string;
+  readonly status: StatusText;
+  readonly waits: StatusWaits;
 }
 
 /** The caller of a call, once it may do what it asks for. Throws NotAuthorized. */
@@ -38,7 +42,7 @@ export function checkId(id: string): string {
 
 /** The interfaces of the root object. */
 export function rootBindings(services: Services, transactions: Transactions): Binding[] {
-  const { scheduler, version } = services;
+  const { scheduler, version, status, waits } = services;
 
   const submit = async (call: CallContext, request: Request, agent: string, scheduling: Scheduling): Promise<{ transaction_id: string }> => {
     const caller = await authorised(services, call, { verb: "submit", request }, agent);
@@ -50,7 +54,7 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
 
   const main = bind(MAIN, {
     methods: {
-      Status: () => ({ status: JSON.stringify({ version, ...scheduler.status() }) }),
+      Status: () => ({ status: status.now() }),
       Install: ({ packages }, call) => plain("install", call, packages),
       Uninstall: ({ packages }, call) => plain("uninstall", call, packages),
       Upgrade: (_args, call) => plain("upgrade", call),
@@ -64,6 +68,10 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
       Submit: ({ request }, call) => {
         const submission = parseSubmission(request);
         return submit(call, makeRequest(submission.kind, submission), submission.agent, schedulingOf(submission));
+      },
+      WaitStatus: async ({ since_epoch, timeout_ms }, { sender }) => {
+        await waits.wait(sender, Number(since_epoch), timeout_ms);
+        return { status: status.now() };
       },
       GetTransaction: async ({ transaction_id }) => ({ transaction: JSON.stringify(await scheduler.transaction(checkId(transaction_id))) }),
       ListTransactions: async ({ limit }) => {

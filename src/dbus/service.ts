@@ -7,8 +7,10 @@ import type { Bus } from "./bus.ts";
 import { Callers } from "./caller.ts";
 import { rootBindings } from "./manager.ts";
 import { ObjectServer } from "./server.ts";
+import { StatusText } from "./status.ts";
 import { SysrootObjects } from "./sysroot.ts";
 import { KEPT_ENDED, Transactions } from "./transaction.ts";
+import { StatusWaits } from "./waiting.ts";
 import { BUS_NAME, ROOT_PATH } from "./wire.ts";
 
 /** What the service is made of. */
@@ -26,7 +28,10 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
   const { bus, scheduler, log, version } = parts;
   const authority = parts.authority ?? ownerAuthority(process.getuid?.() ?? 0);
   const callers = await Callers.start(bus);
-  const services = { scheduler, callers, authority, version };
+  const status = new StatusText(scheduler, version);
+  const waits = new StatusWaits(scheduler);
+  callers.onLeft((sender) => waits.drop(sender));
+  const services = { scheduler, callers, authority, version, status, waits };
   const server = new ObjectServer(bus, log, ROOT_PATH);
   const transactions = new Transactions(server, services, () => sysroot.refresh());
   server.add(ROOT_PATH, rootBindings(services, transactions));
@@ -35,7 +40,9 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
   const stopListening = listen(scheduler, log, { ...transactions.listeners, snapshot: (snapshot: SysrootSnapshot) => sysroot.show(snapshot) });
   const close = async (): Promise<void> => {
     stopListening();
+    waits.close();
     await server.close();
+    status.close();
     await callers.close();
   };
   try {

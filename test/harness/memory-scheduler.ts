@@ -50,20 +50,31 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   readonly scheduled = new Map<string, Scheduling>();
   overrides: Partial<Pick<SchedulerApi, "status" | "submit" | "cancel" | "transaction" | "transactions" | "messages" | "reload">> = {};
   #snapshot = snapshot(1);
+  readonly #waiters = new Set<() => void>();
+
+  /** How many wait for a status. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
 
   status(): StatusView {
     if (this.overrides.status !== undefined) return this.overrides.status();
     return { snapshot: this.#snapshot, transactions: [...this.views.values()].filter((view) => !isFinal(view.state)) };
   }
 
-  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
+  async waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView> {
     if (this.#snapshot.epoch <= sinceEpoch) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.once("snapshot", () => {
+        const done = (): void => {
           clearTimeout(timer);
+          this.#waiters.delete(look);
+          signal?.removeEventListener("abort", done);
           resolve();
-        });
+        };
+        const look = (): void => (this.#snapshot.epoch > sinceEpoch ? done() : undefined);
+        const timer = setTimeout(done, timeoutMs);
+        this.#waiters.add(look);
+        signal?.addEventListener("abort", done);
       });
     }
     return this.status();
@@ -159,6 +170,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   publish(next: SysrootSnapshot): number {
     this.#snapshot = next;
     this.emit("snapshot", next);
+    for (const look of [...this.#waiters]) look();
     return next.epoch;
   }
 

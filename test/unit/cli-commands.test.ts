@@ -6,6 +6,7 @@ import { main } from "../../src/cli/main.ts";
 import { COMPOSE_DESCRIPTION, makeProgram } from "../../src/cli/program.ts";
 import { commandReference, commandsOf, manPage } from "../../src/cli/reference.ts";
 import { composeCommand } from "../../src/compose/command.ts";
+import type { DaemonStatus } from "../../src/dbus/client.ts";
 import type { FollowEvent } from "../../src/dbus/follow.ts";
 import { AptOstreeError, ERRORS, type ErrorCode } from "../../src/model/errors.ts";
 import { makeRequest } from "../../src/model/names.ts";
@@ -61,6 +62,7 @@ class Bench {
   connections = 0;
   following = false;
   closed = 0;
+  changed: (status: DaemonStatus) => void = () => {};
   readonly #listeners = new Map<Signal, Set<() => void>>();
   readonly #events: FollowEvent[];
   #wake: () => void = () => {};
@@ -116,9 +118,16 @@ class Bench {
     return {
       status: async () => ({
         version: "0.1.0",
+        staleMs: 0,
         snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
         transactions: [],
       }),
+      statusAfter: (epoch) => {
+        bench.asked.push(`after ${epoch}`);
+        return new Promise((resolve) => {
+          bench.changed = resolve;
+        });
+      },
       submit: async (submission) => {
         bench.asked.push(`submit ${JSON.stringify(submission)}`);
         return ID;
@@ -421,6 +430,7 @@ describe("cancel", () => {
   const active = (...views: TransactionView[]): Partial<Daemon> => ({
     status: async () => ({
       version: "0.1.0",
+      staleMs: 0,
       snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
       transactions: views,
     }),
@@ -484,6 +494,43 @@ describe("transactions and status", () => {
     expect(JSON.parse(bench.out)).toMatchObject({ version: "0.1.0", snapshot: { epoch: 1 }, transactions: [] });
     expect(await bench.run("status", "--booted")).toBe(1);
     expect(bench.err).toContain("cannot show the booted deployment");
+  });
+});
+
+describe("waiting for a new status", () => {
+  const at = (epoch: number): DaemonStatus => ({
+    version: "0.1.0",
+    staleMs: 0,
+    snapshot: { epoch, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
+    transactions: [],
+  });
+
+  it("starts from the current epoch or from a given one, and shows what comes", async () => {
+    for (const [args, since] of [
+      [["status", "--wait", "--json"], 1],
+      [["status", "--since-epoch", "41", "--json"], 41],
+    ] as const) {
+      const bench = new Bench();
+      const running = bench.run(...args);
+      await until(() => bench.asked.includes(`after ${since}`));
+      expect(bench.out).toBe("");
+      bench.changed(at(42));
+      expect(await running).toBe(0);
+      expect(JSON.parse(bench.out).snapshot.epoch).toBe(42);
+      expect(bench.listening).toBe(0);
+    }
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("ends on %s with %d and prints nothing", async (name, status) => {
+    const bench = new Bench();
+    const running = bench.run("status", "--wait");
+    await until(() => bench.asked.includes("after 1"));
+    bench.signal(name);
+    expect(await running).toBe(status);
+    expect([bench.out, bench.err, bench.closed]).toEqual(["", "", 1]);
   });
 });
 

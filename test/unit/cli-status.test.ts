@@ -36,6 +36,7 @@ function status(
 ): DaemonStatus {
   return {
     version: "0.1.0",
+    staleMs: 0,
     snapshot: { epoch: 3, readMs: 0, sysroot: "/", booted: true, deployments, warnings: values.warnings ?? [] },
     transactions: values.transactions ?? [],
   } as DaemonStatus;
@@ -79,6 +80,7 @@ Deployments:
 
   it("shows commits, packages and differences one by one where everything is wanted", () => {
     const text = statusText(status([staged, booted]), PLAIN, { verbose: true });
+    expect(text).toContain("State: idle\nEpoch: 3\nDeployments:\n");
     expect(text).toContain(`                 Commit: ${LAYERED}\n`);
     expect(text).toContain("              StateRoot: debian\n");
     expect(text).toContain("                 Staged: yes\n");
