@@ -6,7 +6,7 @@ import type { StageVerdict } from "../../machines/transaction.ts";
 import type { ErrorValue } from "../model/errors.ts";
 import type { InstalledPackage, Plan } from "../model/plan.ts";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
-import type { Caller, FinalState, Request, RunMessage, Stage, StageTiming, TransactionResult } from "../model/transaction.ts";
+import type { Caller, FinalState, Request, RunMessage, Stage, StageTiming, TransactionResult, TreeChange } from "../model/transaction.ts";
 
 /** What a stage is given besides its input. */
 export interface StageIo {
@@ -48,6 +48,8 @@ export interface Outcome {
   readonly staged: boolean;
   readonly diff: TransactionResult["diff"];
   readonly summary: string;
+  /** Of a deployment or a rollback: what an undo would reverse. Absent where a crash left no trace of what was there before. */
+  readonly change?: TreeChange;
 }
 
 /** The input of every stage. `snapshot` is the published one at the moment the stage begins, with its locks held. */
