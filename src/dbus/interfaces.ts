@@ -69,6 +69,9 @@ export const MANAGER = {
   signals: {},
 } as const satisfies InterfaceTable;
 
+/** Methods that no limit on reading holds back: those that change something, which have limits of their own, and Status, which never waits. */
+export const UNLIMITED: ReadonlySet<string> = new Set(["Install", "Uninstall", "Upgrade", "Rollback", "Submit", "Cancel", "Reload", "Status"]);
+
 /** The sysroot's state. */
 export const SYSROOT = {
   name: SYSROOT_INTERFACE,

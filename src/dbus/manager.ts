@@ -8,6 +8,8 @@ import type { Action, Authority } from "./authority.ts";
 import { type Binding, bind, type CallContext } from "./binding.ts";
 import type { Callers } from "./caller.ts";
 import { MAIN, MANAGER } from "./interfaces.ts";
+import { jsonArray } from "./json.ts";
+import type { ReadingLimits } from "./limits.ts";
 import type { StatusText } from "./status.ts";
 import type { Transactions } from "./transaction.ts";
 import type { StatusWaits } from "./waiting.ts";
@@ -25,6 +27,7 @@ export interface Services {
   readonly version: string;
   readonly status: StatusText;
   readonly waits: StatusWaits;
+  readonly limits: ReadingLimits;
 }
 
 /** The caller of a call, once it may do what it asks for. Throws NotAuthorized. */
@@ -42,7 +45,7 @@ export function checkId(id: string): string {
 
 /** The interfaces of the root object. */
 export function rootBindings(services: Services, transactions: Transactions): Binding[] {
-  const { scheduler, version, status, waits } = services;
+  const { scheduler, version, status, waits, limits } = services;
 
   const submit = async (call: CallContext, request: Request, agent: string, scheduling: Scheduling): Promise<{ transaction_id: string }> => {
     const caller = await authorised(services, call, { verb: "submit", request }, agent);
@@ -54,7 +57,7 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
 
   const main = bind(MAIN, {
     methods: {
-      Status: () => ({ status: status.now() }),
+      Status: (_args, { sender }) => ({ status: limits.take(sender) ? status.now() : status.last() }),
       Install: ({ packages }, call) => plain("install", call, packages),
       Uninstall: ({ packages }, call) => plain("uninstall", call, packages),
       Upgrade: (_args, call) => plain("upgrade", call),
@@ -76,11 +79,11 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
       GetTransaction: async ({ transaction_id }) => ({ transaction: JSON.stringify(await scheduler.transaction(checkId(transaction_id))) }),
       ListTransactions: async ({ limit }) => {
         if (limit > MAX_LISTED) throw new AptOstreeError("InvalidRequest", `cannot list ${limit} transactions: at most ${MAX_LISTED} at a time`);
-        return { transactions: JSON.stringify(await scheduler.transactions(limit)) };
+        return { transactions: await jsonArray(await scheduler.transactions(limit)) };
       },
       GetMessages: async ({ transaction_id, after }) => {
         const messages = await scheduler.messages(checkId(transaction_id), after);
-        return { messages: JSON.stringify(messages.slice(0, MAX_MESSAGES)) };
+        return { messages: await jsonArray(messages.slice(0, MAX_MESSAGES)) };
       },
       Cancel: async ({ transaction_id }, call) => {
         const transaction = checkId(transaction_id);

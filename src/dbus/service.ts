@@ -5,6 +5,8 @@ import type { SchedulerApi, SchedulerEvents } from "../scheduler/api.ts";
 import { type Authority, ownerAuthority } from "./authority.ts";
 import type { Bus } from "./bus.ts";
 import { Callers } from "./caller.ts";
+import { UNLIMITED } from "./interfaces.ts";
+import { ReadingLimits } from "./limits.ts";
 import { rootBindings } from "./manager.ts";
 import { ObjectServer } from "./server.ts";
 import { StatusText } from "./status.ts";
@@ -30,9 +32,13 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
   const callers = await Callers.start(bus);
   const status = new StatusText(scheduler, version);
   const waits = new StatusWaits(scheduler);
-  callers.onLeft((sender) => waits.drop(sender));
-  const services = { scheduler, callers, authority, version, status, waits };
-  const server = new ObjectServer(bus, log, ROOT_PATH);
+  const limits = new ReadingLimits();
+  callers.onLeft((sender) => {
+    waits.drop(sender);
+    limits.drop(sender);
+  });
+  const services = { scheduler, callers, authority, version, status, waits, limits };
+  const server = new ObjectServer(bus, log, ROOT_PATH, ({ sender, member }) => (UNLIMITED.has(member) ? null : limits.turn(sender)));
   const transactions = new Transactions(server, services, () => sysroot.refresh());
   server.add(ROOT_PATH, rootBindings(services, transactions));
   const sysroot = new SysrootObjects(server, scheduler.status().snapshot, () => transactions.active());
@@ -41,6 +47,7 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
   const close = async (): Promise<void> => {
     stopListening();
     waits.close();
+    limits.close();
     await server.close();
     status.close();
     await callers.close();
