@@ -133,6 +133,10 @@ function addChanges(program: Command, context: Context, run: Run): void {
     .option("--unchanged-exit-77", unchanged)
     .action((_options, command: Command) => change("upgrade", command, {}));
   changing("rollback", "make the previous deployment the default again").action((_options, command: Command) => change("rollback", command, {}));
+  changing("undo", "take back what a transaction changed, and nothing else")
+    .addArgument(transactionId())
+    .option("--unchanged-exit-77", unchanged)
+    .action((id: string, _options, command: Command) => change("undo", command, { undoes: id }));
   changing("refresh-md", "fetch package lists")
     .alias("makecache")
     .action((_options, command: Command) => change("refresh", command, {}));
@@ -152,7 +156,6 @@ function addChanges(program: Command, context: Context, run: Run): void {
 }
 
 function addTransactions(program: Command, context: Context, run: Run): void {
-  const id = (): Argument => new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
   program
     .command("cancel")
     .description("cancel a transaction and wait until it has ended")
@@ -172,7 +175,7 @@ function addTransactions(program: Command, context: Context, run: Run): void {
   group
     .command("show")
     .description("show a transaction with its result and messages")
-    .addArgument(id())
+    .addArgument(transactionId())
     .option("--json", "print one JSON document")
     .action((given: string, options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).show(context, globals, given, options)),
@@ -180,11 +183,15 @@ function addTransactions(program: Command, context: Context, run: Run): void {
   group
     .command("follow")
     .description("follow a transaction from its first message to its end; Ctrl-C stops the following only")
-    .addArgument(id())
+    .addArgument(transactionId())
     .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
     .action((given: string, options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).attach(context, globals, given, options)),
     );
+}
+
+function transactionId(): Argument {
+  return new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
 }
 
 function parseWhole(value: string, min: number, max: number): number {

@@ -37,6 +37,13 @@ export async function authorised(services: Services, call: CallContext, action: 
   return caller;
 }
 
+/** Ends its owner's interest in a transaction, for a caller who may. Throws NotFound, NotAuthorized, TooLate. */
+export async function cancelFor(services: Services, call: CallContext, transaction: string): Promise<void> {
+  const { caller: owner } = await services.scheduler.transaction(transaction);
+  const caller = await authorised(services, call, { verb: "cancel", transaction, ownerUid: owner.uid });
+  await services.scheduler.cancel(transaction, caller);
+}
+
 /** An id as it may be passed on. Throws NotFound. */
 export function checkId(id: string): string {
   if (!isId(id)) throw new AptOstreeError("NotFound", `cannot find transaction ${JSON.stringify(id.slice(0, 40))}: there is none of that id`);
@@ -86,8 +93,7 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
         return { messages: await jsonArray(messages.slice(0, MAX_MESSAGES)) };
       },
       Cancel: async ({ transaction_id }, call) => {
-        const transaction = checkId(transaction_id);
-        await scheduler.cancel(transaction, await authorised(services, call, { verb: "cancel", transaction }));
+        await cancelFor(services, call, checkId(transaction_id));
         return {};
       },
       Reload: async (_args, call) => {

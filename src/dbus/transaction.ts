@@ -3,7 +3,7 @@ import { isFinal, type RunMessage, type TransactionView } from "../model/transac
 import type { SchedulerEvents } from "../scheduler/api.ts";
 import { type Binding, bind, type CallContext } from "./binding.ts";
 import { MAIN, TRANSACTION } from "./interfaces.ts";
-import { authorised, type Services } from "./manager.ts";
+import { cancelFor, type Services } from "./manager.ts";
 import type { ObjectServer } from "./server.ts";
 import { ROOT_PATH, transactionPath } from "./wire.ts";
 
@@ -135,7 +135,7 @@ export class Transactions {
     return bind(TRANSACTION, {
       methods: {
         Cancel: async (_args, call) => {
-          await this.#services.scheduler.cancel(id, await authorised(this.#services, call, { verb: "cancel", transaction: id }));
+          await cancelFor(this.#services, call, id);
           return {};
         },
       },

@@ -27,6 +27,8 @@ export interface Submission {
   readonly kind: string;
   readonly packages?: readonly string[];
   readonly targets?: readonly string[];
+  /** For undo: the id of a transaction. */
+  readonly undoes?: string;
   readonly idempotent?: boolean;
   readonly agent: string;
   /** "interactive" if absent. */
@@ -60,11 +62,23 @@ export function parseSubmission(json: string): Submission {
     throw invalid("it is not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("it is not a JSON object");
-  const { kind, packages, targets, idempotent, agent = "", class: requestClass, noWait, waitTimeoutMs, ...others } = value as Record<string, unknown>;
+  const {
+    kind,
+    packages,
+    targets,
+    undoes,
+    idempotent,
+    agent = "",
+    class: requestClass,
+    noWait,
+    waitTimeoutMs,
+    ...others
+  } = value as Record<string, unknown>;
   for (const key of Object.keys(others)) throw invalid(`it has the unknown key ${JSON.stringify(key.slice(0, 40))}`);
   if (typeof kind !== "string") throw invalid("kind is not a string");
   if (packages !== undefined && !isStrings(packages)) throw invalid("packages is not an array of strings");
   if (targets !== undefined && !isStrings(targets)) throw invalid("targets is not an array of strings");
+  if (undoes !== undefined && typeof undoes !== "string") throw invalid("undoes is not a string");
   if (idempotent !== undefined && typeof idempotent !== "boolean") throw invalid("idempotent is not true or false");
   if (typeof agent !== "string" || agent.length > MAX_AGENT_LENGTH || !/^[\x20-\x7e]*$/.test(agent))
     throw invalid("agent is not a short, plain name");
@@ -78,6 +92,7 @@ export function parseSubmission(json: string): Submission {
     agent,
     ...(packages === undefined ? {} : { packages }),
     ...(targets === undefined ? {} : { targets }),
+    ...(undoes === undefined ? {} : { undoes }),
     ...(idempotent === undefined ? {} : { idempotent }),
     ...(requestClass === undefined ? {} : { class: requestClass }),
     ...(noWait === undefined ? {} : { noWait }),

@@ -142,6 +142,9 @@ describe("the api on the bus", () => {
     ["an array", "[]", "InvalidRequest"],
     ["an option it does not know", '{"kind":"upgrade","force":true}', "InvalidRequest"],
     ["an unknown kind", '{"kind":"explode"}', "InvalidRequest"],
+    ["to undo nothing", '{"kind":"undo"}', "InvalidRequest"],
+    ["to undo what is no id", '{"kind":"undo","undoes":"x"}', "InvalidRequest"],
+    ["to undo a number", '{"kind":"undo","undoes":7}', "InvalidRequest"],
     ["packages that are numbers", '{"kind":"install","packages":[1]}', "InvalidRequest"],
     ["a class it does not know", '{"kind":"upgrade","class":"vip"}', "InvalidRequest"],
     ["waiting that is neither yes nor no", '{"kind":"upgrade","noWait":"yes"}', "InvalidRequest"],
@@ -191,6 +194,12 @@ describe("the api on the bus", () => {
     expect(await submit({ class: "timer", noWait: true, waitTimeoutMs: 0 })).toEqual({ ...usual, requestClass: "timer", noWait: true });
     const [id] = await call(ROOT, NAME, "Upgrade");
     expect(service.scheduler.scheduled.get(id as string)).toEqual(usual);
+    service.scheduler.end(id as string, "finished");
+  });
+
+  it("takes the transaction that is to be undone", async () => {
+    const [id] = await call(ROOT, `${NAME}.Manager`, "Submit", "s", ['{"kind":"undo","undoes":"7f3a5c9d1e20"}']);
+    expect(service.scheduler.views.get(id as string)).toMatchObject({ title: "undo 7f3a5c9d1e20", request: { undoes: "7f3a5c9d1e20" } });
     service.scheduler.end(id as string, "finished");
   });
 

@@ -207,6 +207,7 @@ describe("the command line", () => {
     [["install", "UPPER"]],
     [["cleanup"]],
     [["upgrade", "vim"]],
+    [["undo"]],
     [["transactions", "show"]],
     [["transactions", "list", "-n", "0"]],
     [["upgrade", "--no-wait", "--wait-timeout", "5"]],
@@ -286,6 +287,14 @@ describe("a change", () => {
       expect(await bench.run(...command, ...args)).toBe(0);
       expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject(keys);
     }
+  });
+
+  it("undoes a transaction that is named by the start of its id", async () => {
+    const bench = new Bench();
+    expect(await bench.run("undo", "7f3", "--background")).toBe(0);
+    expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject({ kind: "undo", undoes: ID, class: "timer" });
+    expect(await bench.run("undo", "nothex")).toBe(2);
+    expect(await bench.run("undo", "ee")).toBe(1);
   });
 
   it("prints only the id where nobody wants to follow", async () => {

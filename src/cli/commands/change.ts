@@ -6,6 +6,7 @@ import type { Context, Globals } from "../context.ts";
 import { OK } from "../exit.ts";
 import { follow } from "../follow.ts";
 import { Interruption } from "../interruption.ts";
+import { findId } from "../lookup.ts";
 import { makeProgress } from "../progress.ts";
 import { report } from "../result.ts";
 import { withDaemon } from "../session.ts";
@@ -14,6 +15,8 @@ import { withDaemon } from "../session.ts";
 export interface ChangeValues {
   readonly packages?: readonly string[];
   readonly targets?: readonly CleanupTarget[];
+  /** For undo: a transaction's id, or the start of one. */
+  readonly undoes?: string;
   readonly idempotent?: boolean;
 }
 
@@ -35,10 +38,13 @@ const AGENT = "cli";
 
 /** Submits the request, follows it and gives the exit status. What is wrong with the request is found before connecting. */
 export async function change(context: Context, globals: Globals, kind: Kind, values: ChangeValues, options: ChangeOptions): Promise<number> {
-  const request = makeRequest(kind, values);
-  const submission = { ...request, ...schedulingOf(options), agent: AGENT };
+  const { undoes } = values;
+  const checked = undoes === undefined ? makeRequest(kind, values) : null;
   const json = options.json === true;
   return withDaemon(context, globals, async (daemon) => {
+    // Only the daemon can complete the start of an id.
+    const request = checked ?? makeRequest(kind, { ...values, undoes: await findId(daemon, undoes ?? "") });
+    const submission = { ...request, ...schedulingOf(options), agent: AGENT };
     if (!options.follow) {
       const id = await daemon.submit(submission);
       context.stdout.write(json ? `${JSON.stringify({ event: "submitted", id })}\n` : `${id}\n`);
