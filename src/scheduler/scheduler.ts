@@ -179,8 +179,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     return { snapshot: this.#snapshots.current, transactions: this.#board.views() };
   }
 
-  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
-    await this.#snapshots.isAfter(sinceEpoch, timeoutMs);
+  async waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView> {
+    await this.#snapshots.isAfter(sinceEpoch, timeoutMs, signal);
     return this.status();
   }
 
