@@ -3,7 +3,7 @@
  * dead daemon left. A *transaction* belongs to one caller; a *run* is the work, and several transactions may share one.
  */
 import { EventEmitter } from "node:events";
-import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
+import { AptOstreeError, type ErrorValue } from "../model/errors.ts";
 import { isId, newId } from "../model/ids.ts";
 import { titleOf } from "../model/names.ts";
 import { digestOf } from "../model/plan.ts";
@@ -28,6 +28,7 @@ import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
 import { Outlook } from "./outlook.ts";
 import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
+import { percentOf } from "./progress.ts";
 import { recover } from "./recovery.ts";
 import { newRunRow, newTransactionRow } from "./rows.ts";
 import { Run, type RunDeps } from "./run.ts";
@@ -48,6 +49,8 @@ export interface SchedulerOptions {
   readonly keepTransactions: number;
   /** Transactions that one user may have waiting or running; 100 where it is absent. */
   readonly maxActiveOfUser?: number;
+  /** Called where the journal cannot be written any more, so that nobody may be told anything: ends the daemon, and the next one goes on. */
+  readonly fatal?: (error: unknown) => void;
   readonly clock?: Clock;
   readonly meter?: Meter;
   /** Makes ids; a simulation has its own. */
@@ -296,6 +299,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   #adopt(row: TransactionRow, run: Run): Member {
     const member = this.#enter(row, run, Promise.resolve(true));
     member.announced = true;
+    for (const { stage } of run.row.timings)
+      if (stage !== "cleaning") member.percent = Math.max(member.percent, percentOf(row.request.kind, { stage, fraction: 1 }));
     raise(run, row.scheduling.requestClass);
     this.#armWait(member);
     return member;
@@ -391,11 +396,15 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     }
   }
 
-  /** Without a journal nobody may be told: uncaught, this ends the daemon, and the next one takes the run up. */
   #settle(run: Run, work: Promise<void>): void {
     void work.catch((error: unknown) => {
-      this.#options.log.error({ run: run.id, err: toErrorValue(error) }, "cannot journal the end of a transaction");
-      if (!this.#closing) throw error;
+      this.#options.log.error({ run: run.id, err: error }, "cannot journal the end of a transaction");
+      if (!this.#closing) (this.#options.fatal ?? rethrow)(error);
     });
   }
+}
+
+/** Uncaught, it ends the process. */
+function rethrow(error: unknown): never {
+  throw error;
 }
