@@ -299,6 +299,8 @@ export class Locks {
         resolve(lease);
       });
       signal?.addEventListener("abort", abort, { once: true });
+      // A listener that is added after the event is never called, and what the manager told of the request may have fired it.
+      if (signal?.aborted === true) abort();
     });
   }
 

@@ -393,6 +393,15 @@ describe("leases", () => {
     fetcher.release();
   });
 
+  it("can be given up at the very moment at which the wait begins", async () => {
+    const abort = new AbortController();
+    const locks = new Locks({ now: () => 0, onChange: () => locks.manager.queue().length > 0 && abort.abort() });
+    const holder = await locks.acquire(on("U"), as("holder"));
+    await expect(locks.acquire(on("U"), { ...as("next"), signal: abort.signal })).rejects.toMatchObject({ code: "Cancelled" });
+    holder.release();
+    expect(locks.manager.holders()).toEqual([]);
+  });
+
   it("stay held when the signal fires after the grant", async () => {
     const { locks } = make();
     const abort = new AbortController();
