@@ -1,37 +1,25 @@
 /** How long a run will still take, learned from how long the stages of earlier runs took. Pure: no clock, no chance. */
-import type { Estimate, Kind, Stage } from "../model/transaction.ts";
-import { WEIGHT_OF } from "./needs.ts";
-import { type RunSize, type StageModel, stageModelOf, type TimedSize } from "./stage-model.ts";
+import type { Estimate, Stage } from "../model/transaction.ts";
+import { LEAST_SAMPLES, type RunSize, type StageModel, type StageTime, stageModelOf } from "./stage-model.ts";
 
-/** How long a stage of one run took. */
-export interface StageSample extends TimedSize {
-  readonly kind: Kind;
+/** How long a stage of one run took, waiting for locks not included. */
+export interface StageSample extends StageTime {
   readonly stage: Stage;
   /** Answered from a cache: nothing had to be done. */
   readonly cached: boolean;
 }
 
-/** What a run will do. */
-export interface RunPlan {
-  readonly stages: readonly Stage[];
-  readonly sizes: RunSize;
-  /** Stages that will most likely be answered from a cache; none unless told. */
-  readonly cachedLikely?: readonly Stage[];
-}
-
-/** How far it is. */
+/** How far a run is. */
 export interface StagePosition {
   readonly stage: Stage;
   /** Of the stage, 0 to 1; 0 also where a stage does not tell. */
   readonly fraction: number;
   /** Since the stage began to work, without waiting for locks. */
-  readonly stageElapsedMs: number;
+  readonly elapsedMs: number;
 }
 
 /** The newest samples of a stage that are kept: enough for a percentile, and old ones tell of another machine load. */
 const KEPT_SAMPLES = 64;
-/** Fewer say nothing about a stage. */
-const NEEDED_SAMPLES = 3;
 /** Less than this share of a stage is no report of progress: a speed that it told would be chance. */
 const LEAST_FRACTION = 0.001;
 /** From here on a run's own speed is believed where there is no history. */
@@ -44,73 +32,56 @@ const OVERDUE_SHARE = 0.1;
 const CORRELATION = 0.5;
 
 interface History {
-  samples: TimedSize[];
+  readonly samples: StageTime[];
   /** Made when it is first asked for. */
   model: StageModel | null;
 }
 
 /** What earlier runs have taught. */
 export class Estimates {
-  readonly #histories = new Map<string, History>();
+  readonly #histories = new Map<Stage, History>();
 
-  /** Takes in a stage that has ended well. */
-  learn({ stage, cached, tookMs, archiveBytes, packageCount }: StageSample): void {
-    const key = keyOf(stage, cached);
-    const samples = [...(this.#histories.get(key)?.samples ?? []), { tookMs, archiveBytes, packageCount }].slice(-KEPT_SAMPLES);
-    this.#histories.set(key, { samples, model: null });
+  /** Takes in a stage that has ended well. One that a cache answered tells nothing about the time that work takes, and is passed over. */
+  learn({ stage, tookMs, cached, size }: StageSample): void {
+    if (cached) return;
+    const samples = [...(this.#histories.get(stage)?.samples ?? []), { tookMs, size }].slice(-KEPT_SAMPLES);
+    this.#histories.set(stage, { samples, model: null });
   }
 
   /**
-   * The time until the run ends, waiting for locks not included; null where neither history nor the run's own speed tells, or
-   * the stage is none of the plan's.
+   * The time until a run of these stages ends, waiting for locks not included; `at` null where it has not begun. Null where the
+   * history of a stage that is left does not suffice, or `at` is in none of the stages.
    */
-  remaining(plan: RunPlan, position: StagePosition): Estimate | null {
-    const index = plan.stages.indexOf(position.stage);
-    if (index < 0) return null;
-    const usual = this.#usual(plan, position.stage);
-    const present = presentOf(usual, position);
-    if (present === null) return null;
-    const coming: Estimate[] = [];
-    for (const stage of plan.stages.slice(index + 1)) {
-      const known = this.#usual(plan, stage);
-      // What a cache answers tells nothing about the time that work takes.
-      if (known === null && plan.cachedLikely?.includes(position.stage)) return null;
-      const wholeMs = usual?.p50Ms ?? position.stageElapsedMs + present.p50Ms;
-      const likelyMs = (wholeMs * WEIGHT_OF[stage]) / WEIGHT_OF[position.stage];
-      coming.push(known ?? { p50Ms: likelyMs, p90Ms: likelyMs * UNKNOWN_SPREAD });
-    }
-    return sumOf([present, ...coming]);
+  remaining(stages: readonly Stage[], size: RunSize | null, at: StagePosition | null): Estimate | null {
+    const index = at === null ? -1 : stages.indexOf(at.stage);
+    if (at !== null && index < 0) return null;
+    const coming = stages.slice(index + 1).map((stage) => this.#usual(stage, size));
+    const left = at === null ? coming : [presentOf(this.#usual(at.stage, size), at), ...coming];
+    const known = left.filter((estimate) => estimate !== null);
+    return known.length === left.length ? sumOf(known) : null;
   }
 
   /** The whole time of a stage by its history; null where there is too little of it. */
-  #usual({ sizes, cachedLikely = [] }: RunPlan, stage: Stage): Estimate | null {
-    const cached = cachedLikely.includes(stage);
-    const history = this.#histories.get(keyOf(stage, cached));
-    if (history === undefined || history.samples.length < NEEDED_SAMPLES) return cached ? { p50Ms: 0, p90Ms: 0 } : null;
-    // Whatever the size, an answer from a cache takes the same time.
-    history.model ??= cached ? stageModelOf("refreshing", history.samples) : stageModelOf(stage, history.samples);
-    return history.model(sizes);
+  #usual(stage: Stage, size: RunSize | null): Estimate | null {
+    const history = this.#histories.get(stage);
+    if (history === undefined || history.samples.length < LEAST_SAMPLES) return null;
+    history.model ??= stageModelOf(stage, history.samples);
+    return history.model(size);
   }
-}
-
-function keyOf(stage: Stage, cached: boolean): string {
-  return cached ? `${stage} cached` : stage;
 }
 
 /** What is left of a stage that runs: its usual time, the more corrected by its present speed the more of it is done. */
-function presentOf(usual: Estimate | null, { fraction, stageElapsedMs }: StagePosition): Estimate | null {
-  const done = Math.min(Math.max(fraction, 0), 1);
-  const elapsedMs = Math.max(stageElapsedMs, 0);
-  if (usual === null && done < TELLING_FRACTION) return null;
+function presentOf(usual: Estimate | null, { fraction, elapsedMs }: StagePosition): Estimate | null {
   if (usual === null) {
-    const p50Ms = (elapsedMs * (1 - done)) / done;
-    return { p50Ms, p90Ms: p50Ms * UNKNOWN_SPREAD ** (1 - done) };
+    if (fraction < TELLING_FRACTION) return null;
+    const p50Ms = (elapsedMs * (1 - fraction)) / fraction;
+    return { p50Ms, p90Ms: p50Ms * UNKNOWN_SPREAD ** (1 - fraction) };
   }
-  if (done < LEAST_FRACTION) {
-    const left = (wholeMs: number): number => Math.max(wholeMs - elapsedMs, OVERDUE_SHARE * wholeMs);
-    return { p50Ms: left(usual.p50Ms), p90Ms: left(usual.p90Ms) };
-  }
-  const left = (wholeMs: number): number => (1 - done) * wholeMs ** (1 - done) * (elapsedMs / done) ** done;
+  const left = (usualMs: number): number => {
+    if (fraction < LEAST_FRACTION) return Math.max(usualMs - elapsedMs, OVERDUE_SHARE * usualMs);
+    // By its present speed the whole takes elapsedMs / fraction; that counts for `fraction`, which cancels out.
+    return (1 - fraction) * ((1 - fraction) * usualMs + elapsedMs);
+  };
   return { p50Ms: left(usual.p50Ms), p90Ms: left(usual.p90Ms) };
 }
 

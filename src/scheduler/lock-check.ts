@@ -3,7 +3,7 @@
  * bits, so that the check shares no mistake with the manager.
  */
 import type { LockEvent } from "./lock-history.ts";
-import { LOCK_MODES, type LockMode, type Need, RESOURCES } from "./lock-table.ts";
+import { LOCK_MODES, type LockMode, type Need, RESOURCES, type Resource } from "./lock-table.ts";
 import { DEFAULT_AGE_MS } from "./locks.ts";
 
 /** What must hold of every history. */
@@ -156,24 +156,30 @@ class Check {
 }
 
 function knownOf({ needs, priority, atMs, seq }: LockEvent, before: Known | undefined): Known {
-  const pins = needs.filter(({ mode }) => mode === "P");
+  const interactive = priority === "interactive";
+  if (before !== undefined && before.needs === needs) return { ...before, interactive };
   return {
     needs,
     takes: bitsOf(needs),
-    excludes: bitsOf(needs.flatMap(({ resource, mode }) => EXCLUDED_BY[mode].map((excluded) => ({ resource, mode: excluded })))),
-    passes: bitsOf(pins.map(({ resource }) => ({ resource, mode: "X" }))),
-    interactive: priority === "interactive",
+    excludes: needs.reduce((bits, { resource, mode }) => bits | bitsOn(resource, EXCLUDED_BY[mode]), 0),
+    passes: needs.reduce((bits, { resource, mode }) => bits | (mode === "P" ? bitsOn(resource, ["X"]) : 0), 0),
+    interactive,
     sinceMs: before?.sinceMs ?? atMs,
     arrival: before?.arrival ?? seq,
   };
 }
 
 function bitsOf(needs: readonly Need[]): number {
-  return needs.reduce((bits, { resource, mode }) => bits | (1 << (RESOURCES.indexOf(resource) * LOCK_MODES.length + LOCK_MODES.indexOf(mode))), 0);
+  return needs.reduce((bits, { resource, mode }) => bits | bitsOn(resource, [mode]), 0);
+}
+
+function bitsOn(resource: Resource, modes: readonly LockMode[]): number {
+  const shift = RESOURCES.indexOf(resource) * LOCK_MODES.length;
+  return modes.reduce((bits, mode) => bits | (1 << (shift + LOCK_MODES.indexOf(mode))), 0);
 }
 
 function same(a: readonly Need[], b: readonly Need[]): boolean {
-  return a.length === b.length && bitsOf(a) === bitsOf(b);
+  return a === b || (a.length === b.length && bitsOf(a) === bitsOf(b));
 }
 
 function isUpgrade(before: readonly Need[], after: readonly Need[]): boolean {

@@ -7,7 +7,7 @@
  * those once it has aged.
  */
 import { AptOstreeError } from "../model/errors.ts";
-import { compatible, holdsBack, type LockMode, ModeSets, type Need, orderNeeds, type Resource } from "./lock-table.ts";
+import { Barred, compatible, holdsBack, type LockMode, type Need, orderNeeds, type Resource } from "./lock-table.ts";
 
 /** `interactive`: a person waits for it. `background`: timers, prefetch, cache warming. */
 export type LockPriority = "interactive" | "background";
@@ -170,27 +170,19 @@ export class LockManager {
   /** Sees everything at one time, so that nothing ages half-way through. */
   #settle(nowMs: number): void {
     const granted: Entry[] = [];
-    const held = new ModeSets();
-    for (const entry of this.#granted.values()) held.add(entry.needs);
-    const ahead = new ModeSets();
-    const agedAhead = new ModeSets();
+    const barred = new Barred();
+    for (const entry of this.#granted.values()) barred.add(entry.needs, true);
     for (const entry of this.#inOrder(nowMs)) {
-      const free = entry.needs.every(
-        (need) =>
-          !held.some(need.resource, (mode) => !compatible(mode, need.mode)) &&
-          !ahead.some(need.resource, (mode) => holdsBack(mode, need.mode, false)) &&
-          !agedAhead.some(need.resource, (mode) => holdsBack(mode, need.mode, true)),
-      );
-      if (free) {
+      if (barred.admits(entry.needs)) {
         this.#waiting.delete(entry.owner);
         this.#granted.set(entry.owner, entry);
         entry.state = "granted";
         entry.grantedMs = nowMs;
-        held.add(entry.needs);
+        barred.add(entry.needs, true);
         granted.push(entry);
         this.#tell("grant", entry, nowMs);
       } else {
-        (this.#aged(entry, nowMs) ? agedAhead : ahead).add(entry.needs);
+        barred.add(entry.needs, this.#aged(entry, nowMs));
       }
     }
     for (const entry of granted) this.#onGrant(entry);
@@ -236,8 +228,10 @@ export class LockManager {
 
   /** The persons' requests and those that have aged by arrival, then the others by arrival. */
   #inOrder(nowMs: number): Entry[] {
-    const rank = new Map([...this.#waiting.values()].map((entry) => [entry, entry.priority === "interactive" || this.#aged(entry, nowMs) ? 0 : 1]));
-    return [...rank.keys()].sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0));
+    const first: Entry[] = [];
+    const then: Entry[] = [];
+    for (const entry of this.#waiting.values()) (entry.priority === "interactive" || this.#aged(entry, nowMs) ? first : then).push(entry);
+    return [...first, ...then];
   }
 }
 
@@ -299,6 +293,8 @@ export class Locks {
         resolve(lease);
       });
       signal?.addEventListener("abort", abort, { once: true });
+      // A listener that is added after the event is never called, and what the manager told of the request may have fired it.
+      if (signal?.aborted === true) abort();
     });
   }
 

@@ -13,20 +13,16 @@ export class Outlook {
   learn(row: RunRow, timing: StageTiming): void {
     if (timing.stage === "cleaning") return;
     const { stage, tookMs, cached } = timing;
-    this.#estimates.learn({ kind: row.request.kind, stage, tookMs, cached, ...(sizeOf(row) ?? NOTHING) });
+    this.#estimates.learn({ stage, tookMs, cached, size: sizeOf(row) });
   }
 
   /** Until a run has done what one of a kind wants of it, from when it has its turn; null where nothing tells. */
   of(run: Run, kind: Kind): Estimate | null {
-    const at = run.stageProgress;
     const stages = STAGES_OF[kind];
-    const [first] = stages;
-    if (first === undefined || (at !== null && !stages.includes(at.stage))) return null;
-    const sizes = sizeOf(run.row);
+    const size = sizeOf(run.row);
     // Before there is a plan nobody knows how much there will be to download.
-    if (sizes === null && stages.includes("downloading")) return null;
-    const position = at === null ? { stage: first, fraction: 0, stageElapsedMs: 0 } : { ...at, stageElapsedMs: at.elapsedMs };
-    return this.#estimates.remaining({ stages, sizes: sizes ?? NOTHING }, position);
+    if (size === null && stages.includes("downloading")) return null;
+    return this.#estimates.remaining(stages, size, run.stageProgress);
   }
 }
 
@@ -34,8 +30,6 @@ export class Outlook {
 export function inSequence(estimates: readonly (Estimate | null)[]): Estimate | null {
   return estimates.reduce((sum, next) => (sum === null || next === null ? null : { p50Ms: sum.p50Ms + next.p50Ms, p90Ms: sum.p90Ms + next.p90Ms }));
 }
-
-const NOTHING: RunSize = { archiveBytes: 0, packageCount: 0 };
 
 function sizeOf({ facts }: RunRow): RunSize | null {
   if (facts.plan === undefined) return null;

@@ -12,8 +12,14 @@ export interface RunSize {
 }
 
 /** How long a stage took once. */
-export interface TimedSize extends RunSize {
+export interface StageTime {
   readonly tookMs: number;
+  /** Of its run; null where that was not known. */
+  readonly size: RunSize | null;
+}
+
+interface Sized extends StageTime {
+  readonly size: RunSize;
 }
 
 /** On what the time of a stage depends beside a constant; stages that are missing depend on nothing else. */
@@ -22,13 +28,26 @@ const SIZES_OF: Readonly<Partial<Record<Stage, readonly (keyof RunSize)[]>>> = {
   assembling: ["packageCount", "archiveBytes"],
 };
 
-/** Tells the time of a stage for a size. */
-export type StageModel = (size: RunSize) => Estimate;
+/** Tells the time of a stage for a size; null for one that is not known. */
+export type StageModel = (size: RunSize | null) => Estimate;
 
-/** The model that explains the samples best; there must be two at least. Linear in their number, but for a sort. */
-export function stageModelOf(stage: Stage, samples: readonly TimedSize[]): StageModel {
-  const { predict, freedom } = bestOf(candidatesFor(stage, samples));
-  const logs = samples.map((sample) => Math.log(timeOf(sample) / predict(sample))).sort((a, b) => a - b);
+/** How few samples still make a model. */
+export const LEAST_SAMPLES = 3;
+
+/** The model that explains the samples best; there must be `LEAST_SAMPLES` at least. Linear in their number, but for a sort. */
+export function stageModelOf(stage: Stage, samples: readonly StageTime[]): StageModel {
+  const whateverSize = fitted(
+    samples.map((sample) => ({ ...sample, size: NO_SIZE })),
+    [],
+  );
+  const sized = samples.filter((sample): sample is Sized => sample.size !== null);
+  const bySize = sized.length < LEAST_SAMPLES ? whateverSize : fitted(sized, SIZES_OF[stage] ?? []);
+  return (size) => (size === null ? whateverSize(NO_SIZE) : bySize(size));
+}
+
+function fitted(samples: readonly Sized[], sizes: readonly (keyof RunSize)[]): (size: RunSize) => Estimate {
+  const { predict, freedom } = bestOf(candidatesFor(sizes, samples));
+  const logs = samples.map((sample) => Math.log(timeOf(sample) / predict(sample.size))).sort((a, b) => a - b);
   const middle = medianOf(logs);
   const variance = logs.reduce((sum, log) => sum + (log - middle) ** 2, 0) / freedom;
   const spread = Math.exp(studentP90(freedom) * Math.sqrt(variance * (1 + 1 / samples.length)));
@@ -38,6 +57,7 @@ export function stageModelOf(stage: Stage, samples: readonly TimedSize[]): Stage
   };
 }
 
+const NO_SIZE: RunSize = { archiveBytes: 0, packageCount: 0 };
 /** Brings the sizes near to one, so that the equations are well conditioned. */
 const UNIT_OF: Readonly<Record<keyof RunSize, number>> = { archiveBytes: 1e7, packageCount: 10 };
 /** What rounds to no time at all must still have a logarithm. */
@@ -45,7 +65,7 @@ const LEAST_MS = 1;
 
 type Column = (size: RunSize) => number;
 
-function timeOf({ tookMs }: TimedSize): number {
+function timeOf({ tookMs }: StageTime): number {
   return Math.max(tookMs, LEAST_MS);
 }
 
@@ -58,8 +78,8 @@ interface Candidate {
 }
 
 /** One for each choice of columns that leaves at least half of the samples over to tell how far off it is. */
-function candidatesFor(stage: Stage, samples: readonly TimedSize[]): Candidate[] {
-  const columns: Column[] = [() => 1, ...(SIZES_OF[stage] ?? []).map((name) => (size: RunSize) => size[name] / UNIT_OF[name])];
+function candidatesFor(sizes: readonly (keyof RunSize)[], samples: readonly Sized[]): Candidate[] {
+  const columns: Column[] = [() => 1, ...sizes.map((name) => (size: RunSize) => size[name] / UNIT_OF[name])];
   const choices = Array.from({ length: 2 ** columns.length - 1 }, (_, bits) => columns.filter((_column, index) => ((bits + 1) >> index) % 2 === 1));
   return choices.filter((choice) => choice.length <= samples.length / 2).flatMap((choice) => leastSquares(choice, samples) ?? []);
 }
@@ -69,8 +89,8 @@ function bestOf(candidates: readonly Candidate[]): Candidate {
 }
 
 /** Least squares of the relative errors; null where the samples do not determine the coefficients or want a negative one. */
-function leastSquares(columns: readonly Column[], samples: readonly TimedSize[]): Candidate | null {
-  const rows = samples.map((sample) => columns.map((column) => column(sample) / timeOf(sample)));
+function leastSquares(columns: readonly Column[], samples: readonly Sized[]): Candidate | null {
+  const rows = samples.map((sample) => columns.map((column) => column(sample.size) / timeOf(sample)));
   const sumOver = (value: (row: readonly number[]) => number): number => rows.reduce((sum, row) => sum + value(row), 0);
   const matrix = columns.map((_, i) => columns.map((_column, j) => sumOver((row) => at(row, i) * at(row, j))));
   const right = columns.map((_, i) => sumOver((row) => at(row, i)));

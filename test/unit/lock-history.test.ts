@@ -191,7 +191,7 @@ describe("the check of a history", () => {
 describe("whatever happens to the locks", () => {
   const pick = fc.nat({ max: 1000 });
   const needs = fc
-    .array(fc.option(fc.constantFrom(...LOCK_MODES), { freq: 1 }), { minLength: 4, maxLength: 4 })
+    .array(fc.option(fc.constantFrom(...LOCK_MODES), { freq: 2 }), { minLength: 4, maxLength: 4 })
     .map((modes) => RESOURCES.flatMap((resource, index) => (modes[index] ? [{ resource, mode: modes[index] as LockMode }] : [])));
   const priority = fc.constantFrom("interactive" as const, "background" as const);
   const step = fc.oneof(
@@ -205,7 +205,7 @@ describe("whatever happens to the locks", () => {
   it("the history breaks no rule, nor does any part of it, and nobody waits in a circle", () => {
     const ticksMs = fc.array(fc.nat({ max: 2000 }), { minLength: 1, maxLength: 20 });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), ticksMs, fc.integer({ min: 1, max: 40 }), (script, ticks, capacity) => {
+      fc.property(fc.array(step, { maxLength: 80, size: "max" }), ticksMs, fc.integer({ min: 1, max: 40 }), (script, ticks, capacity) => {
         let nowMs = 0;
         let looks = 0;
         const history = new LockHistory();
@@ -246,7 +246,7 @@ describe("whatever happens to the locks", () => {
   it("through leases, in any order of events: all are served, none beside what excludes it, and each releases once", async () => {
     const worker = fc.record({ needs, priority, cancels: fc.boolean(), noWait: fc.boolean(), releases: fc.integer({ min: 1, max: 3 }) });
     await fc.assert(
-      fc.asyncProperty(fc.scheduler(), fc.array(worker, { minLength: 2, maxLength: 8 }), async (scheduler, workers) => {
+      fc.asyncProperty(fc.scheduler(), fc.array(worker, { minLength: 2, maxLength: 8, size: "max" }), async (scheduler, workers) => {
         const history = new LockHistory();
         const locks = new Locks({ now: () => 0, onEvent: (change) => history.record(change) });
         const inside = new Map<string, readonly Need[]>();

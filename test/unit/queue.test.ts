@@ -218,7 +218,7 @@ describe("whatever happens", () => {
 
   it("it serves in the order of a queue that sorts everything each time", () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), (script) => {
+      fc.property(fc.array(step, { maxLength: 80, size: "max" }), (script) => {
         const { queue, clock, order } = fairQueue();
         const naive = new NaiveQueue(clock);
         let added = 0;
@@ -277,7 +277,7 @@ describe("whatever happens", () => {
 
   it("nobody waits longer than until it has aged and those that came before it are done", () => {
     const workMs = 30_000;
-    const arrivals = fc.array(fc.record({ uid, requestClass, gapMs: fc.nat(workMs) }), { minLength: 20, maxLength: 200 });
+    const arrivals = fc.array(fc.record({ uid, requestClass, gapMs: fc.nat(workMs) }), { minLength: 20, maxLength: 200, size: "max" });
     fc.assert(
       fc.property(arrivals, (script) => {
         const { queue, clock } = fairQueue();
