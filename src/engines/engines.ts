@@ -9,6 +9,7 @@ import { Commits } from "./ostree/commits.ts";
 import { undeploy } from "./ostree/deploy.ts";
 import { dropRef, EARLY_REFS, earlyRef, listRefs } from "./ostree/refs.ts";
 import { readSysroot } from "./ostree/sysroot.ts";
+import { awaitSysroot } from "./ostree/sysrootlock.ts";
 import { type Paths, resolvePaths } from "./paths.ts";
 import { assembleStage } from "./stages/assemble.ts";
 import { deployStage } from "./stages/deploy.ts";
@@ -37,6 +38,7 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
       deploying: deployStage(context),
       pruning: pruneStage(context),
     },
+    awaitSysroot: (io) => awaitSysroot(paths, io),
     readSysroot: () => readSysroot(paths, commits),
     watchSysroot: (changed) => watchSysroot(paths, changed),
     clean: async (runId) => {
