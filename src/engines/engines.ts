@@ -3,6 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engines } from "../scheduler/ports.ts";
 import { prepareDirectory } from "./apt/archives.ts";
+import { whyNotNow } from "./conditions.ts";
 import type { EngineContext, EngineSettings } from "./context.ts";
 import { BaseTrees } from "./ostree/base.ts";
 import { Commits } from "./ostree/commits.ts";
@@ -38,6 +39,7 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
       deploying: deployStage(context),
       pruning: pruneStage(context),
     },
+    whyNotNow: () => whyNotNow(),
     awaitSysroot: (io) => awaitSysroot(paths, io),
     readSysroot: () => readSysroot(paths, commits),
     watchSysroot: (changed) => watchSysroot(paths, changed),

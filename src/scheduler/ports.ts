@@ -92,6 +92,8 @@ export interface Engines {
    * it waits ("the sysroot is locked by ostree (pid 123)") whenever that changes, and null when a wait is over. Throws Cancelled.
    */
   awaitSysroot(io: { readonly signal: AbortSignal; waiting(reason: string | null): void }): Promise<void>;
+  /** Why work that nobody asked for should not run now, for people ("the network is metered"), or null. Never throws for what is absent. */
+  whyNotNow(): Promise<string | null>;
   /** Reads the sysroot from disk. */
   readSysroot(): Promise<Omit<SysrootSnapshot, "epoch" | "warnings">>;
   /** Calls back, at most a few times a second, when somebody else may have changed the sysroot. Returns the stop function. */
