@@ -9,6 +9,11 @@ export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args
   return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options);
 }
 
+/** Pulls a ref from a remote. Throws DownloadFailed where nothing says otherwise: the other end is somebody else's. */
+export async function ostreePull(paths: Pick<Paths, "repo">, remote: string, ref: string, options: ExecOptions = {}): Promise<void> {
+  await run(`pull ${remote}:${ref}`, "DownloadFailed", ["pull", remote, ref, `--repo=${paths.repo}`], options);
+}
+
 /**
  * `ostree admin ARGS` on the sysroot. On the booted one no option is passed: ostree then remounts what it writes in a mount
  * namespace of its own.
