@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const engines = await makeEngines(options.sysroot, options.state, config);
   const journal = await openJournal(join(options.state, "journal.db"));
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => randomBytes(16).toString("hex"))).trim();
-  const scheduler = new Scheduler({ engines, journal, log, bootId, keepTransactions: config.keepTransactions, now: () => Date.now() });
+  const scheduler = new Scheduler({ engines, journal, log, bootId, keepTransactions: config.keepTransactions });
   const bus = await Bus.connect(options.bus);
   await scheduler.start();
   const service = await startService({ bus, scheduler, log, version: release() });

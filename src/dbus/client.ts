@@ -11,11 +11,19 @@ import { BUS_NAME, ROOT_PATH, type Submission } from "./wire.ts";
 
 /** Below the 128 open calls that a system bus allows a connection. */
 const MAX_OPEN_CALLS = 64;
+/** One wait for a status, and how long its answer may take beyond it. */
+const WAIT_PART_MS = 20_000;
+const ANSWER_MS = 10_000;
+const PATIENCE_MS = 60_000;
+/** How soon a daemon that left is asked again where the bus says nothing new. */
+const RETRY_MS = 1000;
 const OWNER_CHANGES = `type='signal',sender='${DRIVER.destination}',interface='${DRIVER.interface}',member='NameOwnerChanged',arg0='${BUS_NAME}'`;
 
 /** What `status` answers: the state of the system and the daemon's version. */
 export interface DaemonStatus extends StatusView {
   readonly version: string;
+  /** How old this is, in milliseconds; 0 unless we asked too often. */
+  readonly staleMs: number;
 }
 
 /** How a client behaves. */
@@ -59,6 +67,32 @@ export class DaemonClient {
   /** The state of the system. */
   async status(): Promise<DaemonStatus> {
     return (await this.#json(MAIN, "Status", [])) as DaemonStatus;
+  }
+
+  /** The state of the system once its epoch is above a number, or after the timeout (at most 10 minutes). */
+  async waitStatus(sinceEpoch: number, timeoutMs: number): Promise<DaemonStatus> {
+    return (await this.#json(MANAGER, "WaitStatus", [sinceEpoch, timeoutMs], timeoutMs + ANSWER_MS)) as DaemonStatus;
+  }
+
+  /**
+   * The state of the system once its epoch is above a number, however long that takes and however often the daemon is restarted
+   * meanwhile. Throws Unavailable when it went away and did not come back in time.
+   */
+  async statusAfter(sinceEpoch: number): Promise<DaemonStatus> {
+    let lostMs: number | null = null;
+    for (;;) {
+      try {
+        const status = await this.waitStatus(sinceEpoch, WAIT_PART_MS);
+        if (status.snapshot.epoch > sinceEpoch) return status;
+        lostMs = null;
+      } catch (error) {
+        // Only the bus knows that a daemon left; when the bus itself did, there is nothing to come back to.
+        if (!(error instanceof AptOstreeError && error.code === "Unavailable" && error.details.dbusError !== undefined)) throw error;
+        lostMs ??= performance.now();
+        if (performance.now() - lostMs > (this.#options.patienceMs ?? PATIENCE_MS)) throw error;
+        await this.#ownerChange(RETRY_MS);
+      }
+    }
   }
 
   /** Asks for a change and gives the transaction's id. */
@@ -109,7 +143,7 @@ export class DaemonClient {
           this.#ownerListeners.add(listener);
           return () => this.#ownerListeners.delete(listener);
         },
-        patienceMs: this.#options.patienceMs ?? 60_000,
+        patienceMs: this.#options.patienceMs ?? PATIENCE_MS,
       },
       id,
     );
@@ -120,17 +154,23 @@ export class DaemonClient {
     await this.#bus.close();
   }
 
-  async #json(table: InterfaceTable, member: string, body: readonly unknown[]): Promise<unknown> {
-    const [text] = await this.#call(table, member, body);
+  async #json(table: InterfaceTable, member: string, body: readonly unknown[], timeoutMs = this.#options.callTimeoutMs): Promise<unknown> {
+    const [text] = await this.#call(table, member, body, false, timeoutMs);
     return JSON.parse(text as string);
   }
 
-  async #call(table: InterfaceTable, member: string, body: readonly unknown[], interactive = false): Promise<readonly unknown[]> {
-    const { callTimeoutMs } = this.#options;
+  async #call(
+    table: InterfaceTable,
+    member: string,
+    body: readonly unknown[],
+    interactive = false,
+    timeoutMs = this.#options.callTimeoutMs,
+  ): Promise<readonly unknown[]> {
     const signature = signatureOf(table.methods[member]?.in as Args);
-    const target = { destination: BUS_NAME, path: ROOT_PATH, interface: table.name, member };
+    // A daemon that had nothing to do may have ended after we connected: the bus starts it again.
+    const target = { destination: BUS_NAME, path: ROOT_PATH, interface: table.name, member, autoStart: true };
     try {
-      return await this.#bus.call({ ...target, signature, body, interactive, ...(callTimeoutMs === undefined ? {} : { timeoutMs: callTimeoutMs }) });
+      return await this.#bus.call({ ...target, signature, body, interactive, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
     } catch (error) {
       throw fromRemote(error, `ask apt-ostreed for ${member}`);
     }
@@ -147,6 +187,19 @@ export class DaemonClient {
     }
     const hint = address === "system" ? 'start it with "systemctl start apt-ostreed"' : "start apt-ostreed with --bus and this address";
     throw new AptOstreeError("Unavailable", `cannot reach apt-ostreed on the bus ${address}: it does not run there; ${hint}`);
+  }
+
+  /** Resolves when the daemon came or went, after the timeout in any case. */
+  #ownerChange(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#ownerListeners.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      this.#ownerListeners.add(done);
+    });
   }
 
   #onOwnerChange(signal: IncomingSignal): void {

@@ -25,12 +25,15 @@ export class ObjectServer {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #managerPath: string;
+  readonly #admit: (call: IncomingCall) => Promise<void> | null;
   readonly #objects = new Map<string, ServedObject>();
   readonly #running = new Set<Promise<void>>();
   readonly #stopServing: () => void;
 
-  constructor(bus: Bus, log: Log, managerPath: string) {
+  /** `admit` says whether a call has to wait for its turn, and until when. */
+  constructor(bus: Bus, log: Log, managerPath: string, admit: (call: IncomingCall) => Promise<void> | null = () => null) {
     this.#bus = bus;
+    this.#admit = admit;
     this.#log = log;
     this.#managerPath = managerPath;
     this.#stopServing = bus.serve((call) => {
@@ -105,6 +108,8 @@ export class ObjectServer {
     const after: (() => void)[] = [];
     const context: CallContext = { sender: incoming.sender, interactive: incoming.interactive, onReplied: (action) => after.push(action) };
     try {
+      const turn = this.#admit(incoming);
+      if (turn !== null) await turn;
       const { signature, body } = await this.#dispatch(incoming, context);
       incoming.reply(signature, body);
     } catch (thrown) {

@@ -5,10 +5,14 @@ import type { SchedulerApi, SchedulerEvents } from "../scheduler/api.ts";
 import { type Authority, ownerAuthority } from "./authority.ts";
 import type { Bus } from "./bus.ts";
 import { Callers } from "./caller.ts";
+import { UNLIMITED } from "./interfaces.ts";
+import { ReadingLimits } from "./limits.ts";
 import { rootBindings } from "./manager.ts";
 import { ObjectServer } from "./server.ts";
+import { StatusText } from "./status.ts";
 import { SysrootObjects } from "./sysroot.ts";
 import { KEPT_ENDED, Transactions } from "./transaction.ts";
+import { StatusWaits } from "./waiting.ts";
 import { BUS_NAME, ROOT_PATH } from "./wire.ts";
 
 /** What the service is made of. */
@@ -26,8 +30,15 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
   const { bus, scheduler, log, version } = parts;
   const authority = parts.authority ?? ownerAuthority(process.getuid?.() ?? 0);
   const callers = await Callers.start(bus);
-  const services = { scheduler, callers, authority, version };
-  const server = new ObjectServer(bus, log, ROOT_PATH);
+  const status = new StatusText(scheduler, version);
+  const waits = new StatusWaits(scheduler);
+  const limits = new ReadingLimits();
+  callers.onLeft((sender) => {
+    waits.drop(sender);
+    limits.drop(sender);
+  });
+  const services = { scheduler, callers, authority, version, status, waits, limits };
+  const server = new ObjectServer(bus, log, ROOT_PATH, ({ sender, member }) => (UNLIMITED.has(member) ? null : limits.turn(sender)));
   const transactions = new Transactions(server, services, () => sysroot.refresh());
   server.add(ROOT_PATH, rootBindings(services, transactions));
   const sysroot = new SysrootObjects(server, scheduler.status().snapshot, () => transactions.active());
@@ -35,7 +46,10 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
   const stopListening = listen(scheduler, log, { ...transactions.listeners, snapshot: (snapshot: SysrootSnapshot) => sysroot.show(snapshot) });
   const close = async (): Promise<void> => {
     stopListening();
+    waits.close();
+    limits.close();
     await server.close();
+    status.close();
     await callers.close();
   };
   try {

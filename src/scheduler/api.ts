@@ -27,8 +27,11 @@ export interface SchedulerEvents {
 export interface SchedulerApi extends EventEmitter<SchedulerEvents> {
   /** Answered from memory, at once. */
   status(): StatusView;
-  /** Answers with the status as soon as its epoch is above `sinceEpoch`, at once where it is, and in any case after the timeout. */
-  waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView>;
+  /**
+   * Answers with the status as soon as its epoch is above `sinceEpoch`, at once where it is, and in any case after the timeout or
+   * when the signal fires.
+   */
+  waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView>;
   /** Journals a transaction, enqueues it and answers with its id once its row is durable. Busy under `noWait` and over a user's quota. */
   submit(request: Request, caller: Caller, scheduling?: Scheduling): Promise<string>;
   /** Ends the caller's interest; resolves when the request is noted. Who may is for the door to decide. NotFound, TooLate. */

@@ -6,7 +6,7 @@ import type { StageVerdict } from "../../machines/transaction.ts";
 import type { ErrorValue } from "../model/errors.ts";
 import type { InstalledPackage, Plan } from "../model/plan.ts";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
-import type { Caller, FinalState, Request, RunMessage, Stage, StageTiming, TransactionResult, TreeChange } from "../model/transaction.ts";
+import type { Caller, FinalState, Request, RunMessage, Scheduling, Stage, StageTiming, TransactionResult, TreeChange } from "../model/transaction.ts";
 
 /** What a stage is given besides its input. */
 export interface StageIo {
@@ -36,6 +36,8 @@ export interface RunFacts {
   readonly deploymentsBefore?: readonly string[];
   /** What `deploying` or `pruning` did. */
   readonly outcome?: Outcome;
+  /** It was split off a run that failed for all: nobody else is merged into it, so that one bad request is found out. */
+  readonly splinter?: boolean;
 }
 
 /** A layered (or bare base) commit that is ready to be deployed and held by a ref. */
@@ -106,6 +108,7 @@ export interface TransactionRow {
   readonly runId: string;
   readonly request: Request;
   readonly caller: Caller;
+  readonly scheduling: Scheduling;
   readonly createdMs: number;
   readonly endedMs: number;
   /** "active" until final. */
@@ -143,8 +146,10 @@ export interface StepRow {
 
 /** The journal. Every write resolves when it is durable (SQLite WAL, synchronous=FULL, commits in groups). */
 export interface Journal {
-  /** Creates a transaction, and its run where that is new, in one commit. */
-  create(transaction: TransactionRow, run: RunRow | null): Promise<void>;
+  /** Creates a transaction, in one commit with its run as it is from now on, which may be new. */
+  create(transaction: TransactionRow, run: RunRow): Promise<void>;
+  /** Writes runs, new ones among them, and which run each of the transactions belongs to, in one commit. */
+  regroup(runs: readonly RunRow[], transactions: readonly TransactionRow[]): Promise<void>;
   updateRun(run: RunRow, step?: StepRow): Promise<void>;
   endTransactions(rows: readonly TransactionRow[]): Promise<void>;
   /** Appends messages; need not be durable at once. */

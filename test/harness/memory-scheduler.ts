@@ -4,7 +4,15 @@ import { AptOstreeError } from "../../src/model/errors.ts";
 import { newId } from "../../src/model/ids.ts";
 import { titleOf } from "../../src/model/names.ts";
 import type { Deployment, SysrootSnapshot } from "../../src/model/sysroot.ts";
-import { type Caller, isFinal, type Request, type RunMessage, type TransactionView } from "../../src/model/transaction.ts";
+import {
+  type Caller,
+  DEFAULT_SCHEDULING,
+  isFinal,
+  type Request,
+  type RunMessage,
+  type Scheduling,
+  type TransactionView,
+} from "../../src/model/transaction.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "../../src/scheduler/api.ts";
 
 /** A deployment with only what a test cares about. */
@@ -38,30 +46,43 @@ export function snapshot(epoch: number, deployments: readonly Deployment[] = [de
 export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements SchedulerApi {
   readonly views = new Map<string, TransactionView>();
   readonly said = new Map<string, RunMessage[]>();
+  /** How each transaction was to wait, by id. */
+  readonly scheduled = new Map<string, Scheduling>();
   overrides: Partial<Pick<SchedulerApi, "status" | "submit" | "cancel" | "transaction" | "transactions" | "messages" | "reload">> = {};
   #snapshot = snapshot(1);
+  readonly #waiters = new Set<() => void>();
+
+  /** How many wait for a status. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
 
   status(): StatusView {
     if (this.overrides.status !== undefined) return this.overrides.status();
     return { snapshot: this.#snapshot, transactions: [...this.views.values()].filter((view) => !isFinal(view.state)) };
   }
 
-  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
+  async waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView> {
     if (this.#snapshot.epoch <= sinceEpoch) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.once("snapshot", () => {
+        const done = (): void => {
           clearTimeout(timer);
+          this.#waiters.delete(look);
+          signal?.removeEventListener("abort", done);
           resolve();
-        });
+        };
+        const look = (): void => (this.#snapshot.epoch > sinceEpoch ? done() : undefined);
+        const timer = setTimeout(done, timeoutMs);
+        this.#waiters.add(look);
+        signal?.addEventListener("abort", done);
       });
     }
     return this.status();
   }
 
-  async submit(request: Request, caller: Caller): Promise<string> {
-    if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller);
-    return this.begin(request, caller);
+  async submit(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): Promise<string> {
+    if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller, scheduling);
+    return this.begin(request, caller, scheduling);
   }
 
   async cancel(id: string, caller: Caller): Promise<void> {
@@ -94,7 +115,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   }
 
   /** Begins a transaction, as `submit` does. */
-  begin(request: Request, caller: Caller): string {
+  begin(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): string {
     const id = newId();
     const view: TransactionView = {
       id,
@@ -110,7 +131,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       cancellable: true,
       joinedWith: [],
       resumed: 0,
-      requestClass: "interactive",
+      requestClass: scheduling.requestClass,
       eta: null,
       warning: "",
       epoch: this.#snapshot.epoch,
@@ -120,6 +141,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       error: null,
     };
     this.views.set(id, view);
+    this.scheduled.set(id, scheduling);
     this.emit("added", view);
     return id;
   }
@@ -148,6 +170,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   publish(next: SysrootSnapshot): number {
     this.#snapshot = next;
     this.emit("snapshot", next);
+    for (const look of [...this.#waiters]) look();
     return next.epoch;
   }
 

@@ -6,6 +6,7 @@ import { main } from "../../src/cli/main.ts";
 import { COMPOSE_DESCRIPTION, makeProgram } from "../../src/cli/program.ts";
 import { commandReference, commandsOf, manPage } from "../../src/cli/reference.ts";
 import { composeCommand } from "../../src/compose/command.ts";
+import type { DaemonStatus } from "../../src/dbus/client.ts";
 import type { FollowEvent } from "../../src/dbus/follow.ts";
 import { AptOstreeError, ERRORS, type ErrorCode } from "../../src/model/errors.ts";
 import { makeRequest } from "../../src/model/names.ts";
@@ -61,6 +62,7 @@ class Bench {
   connections = 0;
   following = false;
   closed = 0;
+  changed: (status: DaemonStatus) => void = () => {};
   readonly #listeners = new Map<Signal, Set<() => void>>();
   readonly #events: FollowEvent[];
   #wake: () => void = () => {};
@@ -116,9 +118,16 @@ class Bench {
     return {
       status: async () => ({
         version: "0.1.0",
+        staleMs: 0,
         snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
         transactions: [],
       }),
+      statusAfter: (epoch) => {
+        bench.asked.push(`after ${epoch}`);
+        return new Promise((resolve) => {
+          bench.changed = resolve;
+        });
+      },
       submit: async (submission) => {
         bench.asked.push(`submit ${JSON.stringify(submission)}`);
         return ID;
@@ -198,8 +207,12 @@ describe("the command line", () => {
     [["install", "UPPER"]],
     [["cleanup"]],
     [["upgrade", "vim"]],
+    [["undo"]],
     [["transactions", "show"]],
     [["transactions", "list", "-n", "0"]],
+    [["upgrade", "--no-wait", "--wait-timeout", "5"]],
+    [["upgrade", "--wait-timeout", "0"]],
+    [["upgrade", "--wait-timeout", "604801"]],
   ])("refuses %j with status 2, on standard error, before it connects", async (args) => {
     const bench = new Bench();
     expect(await bench.run(...args)).toBe(2);
@@ -262,6 +275,26 @@ describe("a change", () => {
     const bench = new Bench();
     expect(await bench.run(...args)).toBe(0);
     expect(bench.asked[1]).toContain(`"kind":"${kind}"`);
+  });
+
+  it.each([
+    [["--background"], { class: "timer" }],
+    [["--no-wait"], { noWait: true }],
+    [["--wait-timeout", "90"], { waitTimeoutMs: 90_000 }],
+  ])("can say how it waits: %j", async (args, keys) => {
+    for (const command of [["upgrade"], ["install", "vim"], ["cleanup", "-b"], ["rollback"], ["refresh-md"], ["prefetch"], ["uninstall", "vim"]]) {
+      const bench = new Bench();
+      expect(await bench.run(...command, ...args)).toBe(0);
+      expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject(keys);
+    }
+  });
+
+  it("undoes a transaction that is named by the start of its id", async () => {
+    const bench = new Bench();
+    expect(await bench.run("undo", "7f3", "--background")).toBe(0);
+    expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject({ kind: "undo", undoes: ID, class: "timer" });
+    expect(await bench.run("undo", "nothex")).toBe(2);
+    expect(await bench.run("undo", "ee")).toBe(1);
   });
 
   it("prints only the id where nobody wants to follow", async () => {
@@ -406,6 +439,7 @@ describe("cancel", () => {
   const active = (...views: TransactionView[]): Partial<Daemon> => ({
     status: async () => ({
       version: "0.1.0",
+      staleMs: 0,
       snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
       transactions: views,
     }),
@@ -469,6 +503,43 @@ describe("transactions and status", () => {
     expect(JSON.parse(bench.out)).toMatchObject({ version: "0.1.0", snapshot: { epoch: 1 }, transactions: [] });
     expect(await bench.run("status", "--booted")).toBe(1);
     expect(bench.err).toContain("cannot show the booted deployment");
+  });
+});
+
+describe("waiting for a new status", () => {
+  const at = (epoch: number): DaemonStatus => ({
+    version: "0.1.0",
+    staleMs: 0,
+    snapshot: { epoch, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
+    transactions: [],
+  });
+
+  it("starts from the current epoch or from a given one, and shows what comes", async () => {
+    for (const [args, since] of [
+      [["status", "--wait", "--json"], 1],
+      [["status", "--since-epoch", "41", "--json"], 41],
+    ] as const) {
+      const bench = new Bench();
+      const running = bench.run(...args);
+      await until(() => bench.asked.includes(`after ${since}`));
+      expect(bench.out).toBe("");
+      bench.changed(at(42));
+      expect(await running).toBe(0);
+      expect(JSON.parse(bench.out).snapshot.epoch).toBe(42);
+      expect(bench.listening).toBe(0);
+    }
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("ends on %s with %d and prints nothing", async (name, status) => {
+    const bench = new Bench();
+    const running = bench.run("status", "--wait");
+    await until(() => bench.asked.includes("after 1"));
+    bench.signal(name);
+    expect(await running).toBe(status);
+    expect([bench.out, bench.err, bench.closed]).toEqual(["", "", 1]);
   });
 });
 
