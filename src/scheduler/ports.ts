@@ -89,6 +89,13 @@ export interface Engines {
   clean(runId: string): Promise<void>;
   /** Undoes what a failed `deploying` stage may have left under the transaction recorded in the origin; looks first. */
   rollBack(transactionId: string): Promise<void>;
+  /**
+   * Resolves once no other program has the sysroot locked; to be awaited before `deploying` and `pruning`. `waiting` is told for whom
+   * it waits ("the sysroot is locked by ostree (pid 123)") whenever that changes, and null when a wait is over. Throws Cancelled.
+   */
+  awaitSysroot(io: { readonly signal: AbortSignal; waiting(reason: string | null): void }): Promise<void>;
+  /** Why work that nobody asked for should not run now, for people ("the network is metered"), or null. Never throws for what is absent. */
+  whyNotNow(): Promise<string | null>;
   /** Reads the sysroot from disk. */
   readSysroot(): Promise<Omit<SysrootSnapshot, "epoch" | "warnings">>;
   /** Calls back, at most a few times a second, when somebody else may have changed the sysroot. Returns the stop function. */

@@ -65,6 +65,8 @@ export class ControlledEngines implements Engines {
   readonly stages: Readonly<Record<Stage, StageEngine>>;
   behave: Behaviour = async () => undefined;
   cleaning: (runId: string) => Promise<void> = async () => undefined;
+  whyNotNow: Engines["whyNotNow"] = async () => null;
+  awaitSysroot: Engines["awaitSysroot"] = async () => undefined;
   changed: () => void = () => undefined;
   readonly #gates: Gate[] = [];
   readonly #inside = new Map<string, Stage>();
