@@ -12,6 +12,8 @@ import { takeLock } from "./engines/ofdlock.ts";
 import { resolvePaths } from "./engines/paths.ts";
 import { makeLog } from "./log.ts";
 import { reportLoopDelay } from "./loopdelay.ts";
+import { Metrics } from "./metrics.ts";
+import { serveMetrics } from "./metricssocket.ts";
 import { AptOstreeError, ERRORS, toErrorValue } from "./model/errors.ts";
 import { release } from "./release.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
@@ -22,6 +24,7 @@ interface DaemonOptions {
   readonly bus: string;
   readonly state: string;
   readonly config?: string;
+  readonly metricsSocket?: string;
 }
 
 async function main(): Promise<void> {
@@ -42,9 +45,11 @@ async function main(): Promise<void> {
   const journal = await openJournal(join(options.state, "journal.db"));
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => randomBytes(16).toString("hex"))).trim();
   const scheduler = new Scheduler({ engines, journal, log, bootId, keepTransactions: config.keepTransactions, now: () => Date.now() });
+  const metrics = makeMetrics(scheduler);
   const bus = await Bus.connect(options.bus);
   await scheduler.start();
-  const service = await startService({ bus, scheduler, log, version: release() });
+  const service = await startService({ bus, scheduler, log, version: release(), metrics });
+  const closeMetrics = options.metricsSocket === undefined ? null : await serveMetrics(options.metricsSocket, () => metrics.render());
   log.info({ version: release(), sysroot: options.sysroot, bus: options.bus, state: options.state }, "apt-ostreed serves");
 
   let stopping = false;
@@ -53,6 +58,7 @@ async function main(): Promise<void> {
     stopping = true;
     log.info({ reason }, "apt-ostreed stops");
     scheduler.close();
+    await closeMetrics?.();
     await service.close();
     await bus.close();
     await journal.close();
@@ -65,6 +71,14 @@ async function main(): Promise<void> {
   if (lost !== null) await stop(lost.message, 1);
 }
 
+function makeMetrics(scheduler: Scheduler): Metrics {
+  const metrics = new Metrics();
+  metrics.gauge("active_transactions", "Transactions that have not ended.", () => scheduler.status().transactions.length);
+  metrics.gauge("epoch", "The epoch of the published snapshot.", () => scheduler.status().snapshot.epoch);
+  metrics.gauge("resident_bytes", "Memory of the daemon that is in use.", () => process.memoryUsage.rss());
+  return metrics;
+}
+
 function parseArguments(): DaemonOptions {
   const program = new Command("apt-ostreed")
     .description("owns the OSTree sysroot of a Debian host and carries out transactions for clients on D-Bus")
@@ -73,6 +87,7 @@ function parseArguments(): DaemonOptions {
     .addOption(new Option("--bus <address>", 'the bus to serve on: "system" or an address').default("system"))
     .addOption(new Option("--state <dir>", "where journal, package lists and archives are kept").default("/var/lib/apt-ostree"))
     .addOption(new Option("--config <file>", "the configuration file instead of the default one"))
+    .addOption(new Option("--metrics-socket <path>", "serve metrics for Prometheus over HTTP on a Unix socket (default: not at all)"))
     .allowExcessArguments(false)
     .exitOverride();
   return program.parse().opts<DaemonOptions>();

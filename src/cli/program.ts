@@ -66,6 +66,7 @@ export function makeProgram(context: Context, finished: (status: number) => void
   addStatus(program, context, run);
   addChanges(program, context, run);
   addTransactions(program, context, run);
+  addInsights(program, context, run);
   if (compose === undefined) program.command("compose").description(COMPOSE_DESCRIPTION);
   else adopt(program, compose);
   return program;
@@ -188,6 +189,13 @@ function addTransactions(program: Command, context: Context, run: Run): void {
     .action((given: string, options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).attach(context, globals, given, options)),
     );
+}
+
+function addInsights(program: Command, context: Context, run: Run): void {
+  program
+    .command("metrics")
+    .description("print what the daemon has measured of itself, for Prometheus")
+    .action((_options, command: Command) => run(command, async (globals) => (await import("./commands/metrics.ts")).metrics(context, globals)));
 }
 
 function transactionId(): Argument {

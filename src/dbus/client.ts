@@ -132,6 +132,12 @@ export class DaemonClient {
     return Number(epoch);
   }
 
+  /** What the daemon has measured of itself, as text for Prometheus. */
+  async metrics(): Promise<string> {
+    const [text] = await this.#call(MANAGER, "Metrics", []);
+    return text as string;
+  }
+
   /** Everything that happens to a transaction, from its first message to its end, also across restarts of the daemon. */
   follow(id: string): AsyncGenerator<FollowEvent, void, undefined> {
     return followTransaction(

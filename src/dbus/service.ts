@@ -21,13 +21,15 @@ export interface ServiceParts {
   readonly scheduler: SchedulerApi;
   readonly log: Log;
   readonly version: string;
+  /** What `Manager.Metrics` answers. */
+  readonly metrics: { render(): string };
   /** Who may do what; root and the daemon's own user if absent. */
   readonly authority?: Authority;
 }
 
 /** Serves everything, then takes the bus name. `close` gives the name up and answers what is open. Throws AlreadyRunning, NotAuthorized. */
 export async function startService(parts: ServiceParts): Promise<{ close(): Promise<void> }> {
-  const { bus, scheduler, log, version } = parts;
+  const { bus, scheduler, log, version, metrics } = parts;
   const authority = parts.authority ?? ownerAuthority(process.getuid?.() ?? 0);
   const callers = await Callers.start(bus);
   const status = new StatusText(scheduler, version);
@@ -37,7 +39,7 @@ export async function startService(parts: ServiceParts): Promise<{ close(): Prom
     waits.drop(sender);
     limits.drop(sender);
   });
-  const services = { scheduler, callers, authority, version, status, waits, limits };
+  const services = { scheduler, callers, authority, version, metrics, status, waits, limits };
   const server = new ObjectServer(bus, log, ROOT_PATH, ({ sender, member }) => (UNLIMITED.has(member) ? null : limits.turn(sender)));
   const transactions = new Transactions(server, services, () => sysroot.refresh());
   server.add(ROOT_PATH, rootBindings(services, transactions));

@@ -3,12 +3,14 @@ import { execFile } from "node:child_process";
 import { pino } from "pino";
 import { Bus } from "../../src/dbus/bus.ts";
 import { startService } from "../../src/dbus/service.ts";
+import { Metrics } from "../../src/metrics.ts";
 import type { TestBus } from "./bus.ts";
 import { MemoryScheduler } from "./memory-scheduler.ts";
 
 /** A running service. */
 export interface TestService {
   readonly scheduler: MemoryScheduler;
+  readonly metrics: Metrics;
   /** The service's own connection. */
   readonly bus: Bus;
   /** Every line that was logged. */
@@ -21,11 +23,13 @@ export interface TestService {
 export async function startTestService(on: TestBus, scheduler = new MemoryScheduler()): Promise<TestService> {
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void logged.push(JSON.parse(line)) });
+  const metrics = new Metrics();
   const bus = await Bus.connect(on.address);
   try {
-    const service = await startService({ bus, scheduler, log, version: "1.2.3" });
+    const service = await startService({ bus, scheduler, log, version: "1.2.3", metrics });
     return {
       scheduler,
+      metrics,
       bus,
       logged,
       async stop(): Promise<void> {

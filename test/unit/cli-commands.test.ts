@@ -152,6 +152,7 @@ class Bench {
           if (event.kind === "finished") return;
         }
       },
+      metrics: async () => "# HELP apt_ostree_epoch x\n",
       close: async () => {
         bench.closed++;
       },
@@ -484,6 +485,12 @@ describe("transactions and status", () => {
     expect(bench.err).toContain("cannot choose transaction 7f");
     expect(await bench.run("transactions", "show", "ee")).toBe(1);
     expect(await bench.run("transactions", "show", "nothex")).toBe(2);
+  });
+
+  it("prints the metrics as they are", async () => {
+    const bench = new Bench();
+    expect(await bench.run("metrics")).toBe(0);
+    expect(bench.out).toBe("# HELP apt_ostree_epoch x\n");
   });
 
   it("lists by default, as a table or as JSON", async () => {
