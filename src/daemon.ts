@@ -44,8 +44,9 @@ async function main(): Promise<void> {
   const engines = await makeEngines(options.sysroot, options.state, config);
   const journal = await openJournal(join(options.state, "journal.db"));
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => randomBytes(16).toString("hex"))).trim();
-  const scheduler = new Scheduler({ engines, journal, log, bootId, keepTransactions: config.keepTransactions, now: () => Date.now() });
-  const metrics = makeMetrics(scheduler);
+  const metrics = new Metrics();
+  const scheduler = new Scheduler({ engines, journal, log, bootId, keepTransactions: config.keepTransactions, meter: metrics });
+  addGauges(metrics, scheduler);
   const bus = await Bus.connect(options.bus);
   await scheduler.start();
   const service = await startService({ bus, scheduler, log, version: release(), metrics });
@@ -71,12 +72,10 @@ async function main(): Promise<void> {
   if (lost !== null) await stop(lost.message, 1);
 }
 
-function makeMetrics(scheduler: Scheduler): Metrics {
-  const metrics = new Metrics();
+function addGauges(metrics: Metrics, scheduler: Scheduler): void {
   metrics.gauge("active_transactions", "Transactions that have not ended.", () => scheduler.status().transactions.length);
   metrics.gauge("epoch", "The epoch of the published snapshot.", () => scheduler.status().snapshot.epoch);
   metrics.gauge("resident_bytes", "Memory of the daemon that is in use.", () => process.memoryUsage.rss());
-  return metrics;
 }
 
 function parseArguments(): DaemonOptions {

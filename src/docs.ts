@@ -148,10 +148,10 @@ function guardOf(transition: Transition): { type: string; values: string[] } | n
 /** A run goes only from one of its kind's stages to the next, or back to its plan: the other guarded ways are taken by no kind there is. */
 function happens(state: State, target: State, transition: Transition): boolean {
   const guard = guardOf(transition)?.type;
-  if (guard !== "uses" && guard !== "mustReplan") return true;
+  if (guard !== "uses" && guard !== "mustReplan" && guard !== "mustRefresh") return true;
   return KINDS.some((kind) => {
     const stages: readonly string[] = STAGES_OF[kind];
-    if (guard === "mustReplan") return stages.includes(state.key) && stages.includes("planning");
+    if (guard !== "uses") return stages.includes(state.key) && stages.includes(target.key);
     return stages[stages.indexOf(state.key) + 1] === target.key && (state.key === "queued" || stages.includes(state.key));
   });
 }

@@ -175,7 +175,7 @@ export interface TransactionView {
   readonly position: number;
   /** False from the point of no return on. */
   readonly cancellable: boolean;
-  /** Other transactions that share the run. */
+  /** Other transactions that share the run, at most a hundred of them. */
   readonly joinedWith: readonly string[];
   /** How often a restarted daemon took the run up again. */
   readonly resumed: number;

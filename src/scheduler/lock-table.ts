@@ -52,3 +52,23 @@ export function orderNeeds(needs: readonly Need[]): readonly Need[] {
   }
   return ordered;
 }
+
+/** Which modes occur on which resource. */
+export class ModeSets {
+  readonly #sets = new Map<Resource, Set<LockMode>>();
+
+  /** Adds the modes of all these needs. */
+  add(needs: readonly Need[]): void {
+    for (const { resource, mode } of needs) {
+      const set = this.#sets.get(resource);
+      if (set === undefined) this.#sets.set(resource, new Set([mode]));
+      else set.add(mode);
+    }
+  }
+
+  /** Whether a mode that occurs on the resource passes the test. */
+  some(resource: Resource, test: (mode: LockMode) => boolean): boolean {
+    for (const mode of this.#sets.get(resource) ?? []) if (test(mode)) return true;
+    return false;
+  }
+}

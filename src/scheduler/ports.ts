@@ -6,12 +6,17 @@ import type { StageVerdict } from "../../machines/transaction.ts";
 import type { ErrorValue } from "../model/errors.ts";
 import type { InstalledPackage, Plan } from "../model/plan.ts";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
-import type { Caller, FinalState, Request, RunMessage, Stage, StageTiming, TransactionResult, TreeChange } from "../model/transaction.ts";
+import type { Caller, FinalState, Request, RunMessage, Scheduling, Stage, StageTiming, TransactionResult, TreeChange } from "../model/transaction.ts";
 
 /** What a stage is given besides its input. */
 export interface StageIo {
   /** Aborted when the run is cancelled: the stage ends its children, cleans up after itself and throws Cancelled. */
   readonly signal: AbortSignal;
+  /**
+   * Whether nobody waits for it: refreshing, planning and downloading then stay out of the way. To be read anew each time, as it ends
+   * when a person comes to want the run; a child that runs already keeps its priority.
+   */
+  readonly background: boolean;
   /** Progress of this stage, 0 to 1, and what is being done; call as often as you like. */
   progress(fraction: number, text: string, bytes?: { done: number; total: number }): void;
   /** A line for people that is kept with the run. */
@@ -31,6 +36,8 @@ export interface RunFacts {
   readonly deploymentsBefore?: readonly string[];
   /** What `deploying` or `pruning` did. */
   readonly outcome?: Outcome;
+  /** It was split off a run that failed for all: nobody else is merged into it, so that one bad request is found out. */
+  readonly splinter?: boolean;
 }
 
 /** A layered (or bare base) commit that is ready to be deployed and held by a ref. */
@@ -94,6 +101,7 @@ export interface TransactionRow {
   readonly runId: string;
   readonly request: Request;
   readonly caller: Caller;
+  readonly scheduling: Scheduling;
   readonly createdMs: number;
   readonly endedMs: number;
   /** "active" until final. */
@@ -131,8 +139,10 @@ export interface StepRow {
 
 /** The journal. Every write resolves when it is durable (SQLite WAL, synchronous=FULL, commits in groups). */
 export interface Journal {
-  /** Creates a transaction, and its run where that is new, in one commit. */
-  create(transaction: TransactionRow, run: RunRow | null): Promise<void>;
+  /** Creates a transaction, in one commit with its run as it is from now on, which may be new. */
+  create(transaction: TransactionRow, run: RunRow): Promise<void>;
+  /** Writes runs, new ones among them, and which run each of the transactions belongs to, in one commit. */
+  regroup(runs: readonly RunRow[], transactions: readonly TransactionRow[]): Promise<void>;
   updateRun(run: RunRow, step?: StepRow): Promise<void>;
   endTransactions(rows: readonly TransactionRow[]): Promise<void>;
   /** Appends messages; need not be durable at once. */

@@ -4,8 +4,9 @@ import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { failure, isDamage } from "./failures.ts";
 import { type Migration, migration as migration0001 } from "./migrations/0001.ts";
+import { migration as migration0002 } from "./migrations/0002.ts";
 
-const MIGRATIONS: readonly Migration[] = [migration0001];
+const MIGRATIONS: readonly Migration[] = [migration0001, migration0002];
 /** How long another program (sqlite3(1), a backup) may hold the database before a write gives up. */
 const BUSY_TIMEOUT_MS = 5000;
 const WAL_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -78,7 +79,8 @@ function unreadableRows(db: Database.Database): string[] {
     .prepare<[], string>(
       `select 'run ' || id from run where not (json_valid(request) and json_valid(facts) and json_valid(timings) and json_valid(ifnull(error, 'null')))
        union all select 'transaction ' || id from tx
-       where not (json_valid(request) and json_valid(caller) and json_valid(ifnull(result, 'null')) and json_valid(ifnull(error, 'null')))`,
+       where not (json_valid(request) and json_valid(caller) and json_valid(ifnull(result, 'null')) and json_valid(ifnull(error, 'null'))
+         and json_valid(ifnull(scheduling, 'null')))`,
     )
     .pluck()
     .all();

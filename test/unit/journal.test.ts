@@ -22,7 +22,7 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { newId } from "../../src/model/ids.ts";
 import { makeRequest } from "../../src/model/names.ts";
-import type { RunMessage } from "../../src/model/transaction.ts";
+import { DEFAULT_SCHEDULING, type RunMessage } from "../../src/model/transaction.ts";
 import type { RunRow, StepRow, TransactionRow } from "../../src/scheduler/ports.ts";
 import { openJournal, type SqliteJournal, startWorker } from "../../src/store/journal.ts";
 
@@ -73,6 +73,7 @@ function makeTransaction(run: RunRow, values: Partial<TransactionRow> = {}): Tra
     runId: run.id,
     request: run.request,
     caller: { sender: ":1.7", uid: 0, pid: 4711, agent: "cli" },
+    scheduling: DEFAULT_SCHEDULING,
     createdMs: run.createdMs,
     endedMs: 0,
     state: "active",
@@ -144,7 +145,7 @@ describe("what is remembered", () => {
     const first = await add(journal, {}, { createdMs: 9 });
     const second = await add(journal, {}, { createdMs: 5 });
     const joined = makeTransaction(first.run);
-    await journal.create(joined, null);
+    await journal.create(joined, first.run);
     expect((await journal.transactions(10)).map(({ row }) => row.id)).toEqual([joined.id, second.row.id, first.row.id]);
     expect((await journal.transactions(1)).map(({ run }) => run.id)).toEqual([first.run.id]);
   });
@@ -188,8 +189,8 @@ describe("after a crash", () => {
     const waiting = await add(journal);
     const joined = makeTransaction(waiting.run);
     const left = makeTransaction(waiting.run, { state: "cancelled", endedMs: 5 });
-    await journal.create(joined, null);
-    await journal.create(left, null);
+    await journal.create(joined, waiting.run);
+    await journal.create(left, waiting.run);
     const abandoned = await add(journal, { state: "cleaning" }, { state: "cancelled" });
     const untold = await add(journal, { state: "finished" });
     await add(journal, { state: "finished" }, { state: "finished" });
@@ -369,8 +370,8 @@ describe("many at once", () => {
     const good = makeRun();
     const results = await Promise.allSettled([
       journal.nextEpoch(),
-      journal.create(makeTransaction(run, { id: row.id }), null),
-      journal.create(makeTransaction(stranger), null),
+      journal.create(makeTransaction(run, { id: row.id }), run),
+      journal.regroup([], [makeTransaction(stranger)]),
       journal.create(makeTransaction(good, { id: row.id }), good),
       journal.updateRun(stranger),
       journal.endTransactions([makeTransaction(run)]),
@@ -379,7 +380,7 @@ describe("many at once", () => {
     expect(results.map((result) => (result.status === "rejected" ? result.reason.code : "done"))).toEqual([
       "done",
       "Internal",
-      "Internal",
+      "NotFound",
       "Internal",
       "NotFound",
       "NotFound",
@@ -407,7 +408,7 @@ describe("trimming", () => {
     const active = await add(journal);
     const cleaning = await add(journal, { state: "cleaning" }, { state: "cancelled" });
     const newest = makeTransaction(shared.run, { state: "finished" });
-    await journal.create(newest, null);
+    await journal.create(newest, shared.run);
     await journal.trim(1);
     expect((await journal.transactions(10)).map(({ row }) => row.id)).toEqual([newest.id, active.row.id]);
     expect((await journal.unfinished()).map(({ run }) => run.id)).toEqual([active.run.id, cleaning.run.id]);

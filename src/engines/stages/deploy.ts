@@ -17,8 +17,7 @@ export function deployStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const before = await readSysroot(context.paths, context.commits);
     const changed = !sameDeployments(before.deployments, input.facts.deploymentsBefore ?? []);
-    // For a resumed stage: the deployment that was to be changed. One that was staged is gone once another took its place.
-    const former = before.deployments.find((d) => d.id === input.facts.deploymentsBefore?.[0]);
+    const former = formerState(input, before);
     if (input.request.kind === "rollback")
       return { facts: { outcome: await doRollback(context, before, changed, former) }, cached: changed, verdict: "proceed" };
     const standing = before.deployments.find((d) => d.origin.transaction === input.transactionId);
@@ -57,7 +56,7 @@ export function deployStage(context: EngineContext): StageEngine {
     if (made === undefined || made.index !== 0) {
       throw new AptOstreeError("Conflict", "cannot deploy: another program wrote a deployment at the same moment; try again");
     }
-    return { facts: { outcome: await describe(context, made, merge, packagesBefore) }, cached: false, verdict: "proceed" };
+    return { facts: { outcome: await describe(context, made, stateOf(merge), packagesBefore) }, cached: false, verdict: "proceed" };
   };
 }
 
@@ -69,16 +68,16 @@ function sameDeployments(deployments: readonly Deployment[], ids: readonly strin
 }
 
 /** Rolling back twice would go forward again: a sysroot that changed since the stage first began has been rolled back. */
-async function doRollback(context: EngineContext, before: Reading, done: boolean, former: Deployment | undefined): Promise<Outcome> {
+async function doRollback(context: EngineContext, before: Reading, done: boolean, former: TreeState | undefined): Promise<Outcome> {
   const merge = requireMergeDeployment(before);
   if (done) return rolledBackTo(merge, former, []);
   const step = decideRollback(before);
   const diff = diffPackages(await packagesOf(context, merge), await packagesOf(context, step.target));
   await rollBack(context.paths, step);
-  return rolledBackTo(step.target, merge, diff);
+  return rolledBackTo(step.target, stateOf(merge), diff);
 }
 
-function rolledBackTo(target: Deployment, from: Deployment | undefined, diff: readonly PackageChange[]): Outcome {
+function rolledBackTo(target: Deployment, from: TreeState | undefined, diff: readonly PackageChange[]): Outcome {
   const summary = target.booted
     ? "the booted deployment is the default again"
     : `the next boot starts ${target.version || target.commit.slice(0, 12)}`;
@@ -88,7 +87,7 @@ function rolledBackTo(target: Deployment, from: Deployment | undefined, diff: re
 async function describe(
   context: EngineContext,
   made: Deployment,
-  from: Deployment | undefined,
+  from: TreeState | undefined,
   packagesBefore: readonly InstalledPackage[],
 ): Promise<Outcome> {
   const diff = diffPackages(packagesBefore, await packagesOf(context, made));
@@ -98,8 +97,17 @@ async function describe(
   return { changed: true, commit: made.commit, staged: made.staged, diff, summary, ...changeOf(from, made) };
 }
 
-function changeOf(from: Deployment | undefined, to: Deployment): Pick<Outcome, "change"> {
-  return from === undefined ? {} : { change: { from: stateOf(from), to: stateOf(to) } };
+/**
+ * For a resumed stage: what the deployment that was to be changed was made from. The plan has it; of a rollback it is known as long as
+ * that deployment is there, which a dropped one is not.
+ */
+function formerState(input: StageInput, before: Reading): TreeState | undefined {
+  const former = before.deployments.find((d) => d.id === input.facts.deploymentsBefore?.[0]);
+  return input.facts.plan?.from ?? (former === undefined ? undefined : stateOf(former));
+}
+
+function changeOf(from: TreeState | undefined, to: Deployment): Pick<Outcome, "change"> {
+  return from === undefined ? {} : { change: { from, to: stateOf(to) } };
 }
 
 function stateOf({ origin }: Deployment): TreeState {

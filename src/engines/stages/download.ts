@@ -11,11 +11,14 @@ import { type EngineContext, runningEtc } from "../context.ts";
 import { layerRef, readRef } from "../ostree/refs.ts";
 
 const RETRIES = 4;
+/** Downloads at once while nobody waits for them. */
+const BACKGROUND_CONCURRENCY = 2;
 
 /** Downloads what the plan names; nothing where the layer is remembered already. */
 export function downloadStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const plan = requirePlan(input.facts);
+    const { downloadConcurrency } = context.settings;
     const remembered = plan.layerKey !== "" && (await readRef(context.paths, layerRef(plan.layerKey))) !== null;
     if (plan.archives.length === 0 || remembered) return { facts: { outcome: outcomeOf(plan, 0, 0) }, cached: true, verdict: "proceed" };
     const root = {
@@ -28,7 +31,7 @@ export function downloadStage(context: EngineContext): StageEngine {
     try {
       const { fetched, bytes } = await fetchArchives(plan.archives, {
         directory: context.paths.archives,
-        concurrency: context.settings.downloadConcurrency,
+        concurrency: () => (io.background ? Math.min(BACKGROUND_CONCURRENCY, downloadConcurrency) : downloadConcurrency),
         proxyFor: proxiesOf(root),
         signal: io.signal,
         retries: RETRIES,
@@ -72,6 +75,7 @@ async function planAgain(context: EngineContext, input: StageInput, io: StageIo,
     runningEtc: runningEtc(context, input.snapshot),
     runId: input.runId,
     signal: io.signal,
+    background: io.background,
     timeoutMs: context.settings.refreshTimeoutMs,
     onLine: () => io.progress(0, "refreshing package lists"),
   });

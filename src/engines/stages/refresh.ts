@@ -31,6 +31,7 @@ export function refreshStage(context: EngineContext): StageEngine {
       runningEtc: runningEtc(context, input.snapshot),
       runId: input.runId,
       signal: io.signal,
+      background: io.background,
       timeoutMs: context.settings.refreshTimeoutMs,
       onLine: (line) => {
         if (!/^(Get|Hit|Ign):/.test(line)) return;
@@ -54,6 +55,7 @@ async function pullBase(context: EngineContext, refspec: string, io: StageIo): P
   io.progress(0, `pulling ${refspec}`);
   await ostreeRepo(context.paths, `pull ${refspec}`, ["pull", remote, ref], {
     signal: io.signal,
+    background: io.background,
     onLine: (line) => {
       const percent = /(\d+)%/.exec(line)?.[1];
       if (percent !== undefined) io.progress((0.2 * Number(percent)) / 100, `pulling ${refspec}`);
