@@ -196,6 +196,15 @@ function addInsights(program: Command, context: Context, run: Run): void {
     .command("metrics")
     .description("print what the daemon has measured of itself, for Prometheus")
     .action((_options, command: Command) => run(command, async (globals) => (await import("./commands/metrics.ts")).metrics(context, globals)));
+  program
+    .command("debug")
+    .description("look into the daemon")
+    .command("locks")
+    .description("show who holds and who waits for which locks, and check their history; exits with status 1 if a rule was broken")
+    .option("--json", "print one JSON document")
+    .action((options: { json?: boolean }, command: Command) =>
+      run(command, async (globals) => (await import("./commands/debug.ts")).locks(context, globals, options)),
+    );
 }
 
 function transactionId(): Argument {

@@ -97,6 +97,7 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
         await cancelFor(services, call, checkId(transaction_id));
         return {};
       },
+      DebugLocks: () => ({ report: JSON.stringify(scheduler.lockReport()) }),
       Metrics: () => ({ metrics: services.metrics.render() }),
       Reload: async (_args, call) => {
         await authorised(services, call, { verb: "reload" });
