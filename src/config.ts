@@ -13,6 +13,8 @@ export interface Config extends EngineSettings {
   readonly logLevel: string;
   /** Ended transactions that the journal keeps. */
   readonly keepTransactions: number;
+  /** How long the daemon stays with nothing to do, where the bus can start it again; 0 for ever. */
+  readonly idleExitMs: number;
 }
 
 interface Key {
@@ -29,6 +31,7 @@ export const CONFIG_KEYS = {
   refreshTimeoutSeconds: { fallback: 300, min: 1, max: 86_400 },
   keepLayers: { fallback: 4, min: 0, max: 1000 },
   keepTransactions: { fallback: 1000, min: 10, max: 1_000_000 },
+  idleExitSeconds: { fallback: 300, min: 0, max: 604_800 },
 } as const satisfies Record<string, Key>;
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"];
@@ -68,6 +71,7 @@ export function parseConfig(text: string, file: string): Config {
     refreshTimeoutMs: number("refreshTimeoutSeconds") * 1000,
     keepLayers: number("keepLayers"),
     keepTransactions: number("keepTransactions"),
+    idleExitMs: number("idleExitSeconds") * 1000,
     logLevel,
   };
 }

@@ -3,13 +3,15 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { Command, CommanderError, Option } from "commander";
 import { readConfig } from "./config.ts";
 import { Bus } from "./dbus/bus.ts";
 import { startService } from "./dbus/service.ts";
 import { makeEngines } from "./engines/engines.ts";
-import { takeLock } from "./engines/ofdlock.ts";
+import { type OfdLock, takeLock } from "./engines/ofdlock.ts";
 import { resolvePaths } from "./engines/paths.ts";
+import { watchIdle } from "./idle.ts";
 import { makeLog } from "./log.ts";
 import { reportLoopDelay } from "./loopdelay.ts";
 import { Metrics } from "./metrics.ts";
@@ -40,7 +42,7 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", fatal);
 
   const paths = await sysrootPaths(options);
-  const locks = [takeLock(join(paths.repo, "extensions/apt-ostree/lock")), takeLock(join(options.state, "lock"))];
+  const locks = [await lockFor(join(paths.repo, "extensions/apt-ostree/lock")), await lockFor(join(options.state, "lock"))];
   const engines = await makeEngines(options.sysroot, options.state, config);
   const journal = await openJournal(join(options.state, "journal.db"));
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => randomBytes(16).toString("hex"))).trim();
@@ -58,6 +60,7 @@ async function main(): Promise<void> {
     if (stopping) return;
     stopping = true;
     log.info({ reason }, "apt-ostreed stops");
+    stopWatching();
     scheduler.close();
     await closeMetrics?.();
     await service.close();
@@ -67,9 +70,26 @@ async function main(): Promise<void> {
     // Children of unfinished runs die with us (PDEATHSIG); the next daemon takes their runs up again.
     process.exit(exitStatus);
   };
+  const idle = { idleMs: config.idleExitMs, idleSinceMs: () => service.idleSinceMs(), leave: () => service.leave(), onError: fatal };
+  const stopWatching = config.idleExitMs === 0 ? () => undefined : watchIdle({ ...idle, onLeft: () => void stop("idle", 0).catch(fatal) });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0).catch(fatal));
   const lost = await bus.closed;
   if (lost !== null) await stop(lost.message, 1);
+}
+
+/** A daemon that the bus starts may meet the one before it, which is just leaving and has still its locks: it waits for a moment. */
+async function lockFor(path: string): Promise<OfdLock> {
+  // Set by the bus for what it starts (D-Bus specification, "Message Bus Starting Services").
+  const patienceMs = process.env.DBUS_STARTER_ADDRESS === undefined ? 0 : 10_000;
+  const deadlineMs = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return takeLock(path);
+    } catch (error) {
+      if (!(error instanceof AptOstreeError && error.code === "AlreadyRunning") || performance.now() >= deadlineMs) throw error;
+      await setTimeout(100);
+    }
+  }
 }
 
 function addGauges(metrics: Metrics, scheduler: Scheduler): void {

@@ -2,13 +2,13 @@
 import { execFile } from "node:child_process";
 import { pino } from "pino";
 import { Bus } from "../../src/dbus/bus.ts";
-import { startService } from "../../src/dbus/service.ts";
+import { type Service, startService } from "../../src/dbus/service.ts";
 import { Metrics } from "../../src/metrics.ts";
 import type { TestBus } from "./bus.ts";
 import { MemoryScheduler } from "./memory-scheduler.ts";
 
 /** A running service. */
-export interface TestService {
+export interface TestService extends Pick<Service, "idleSinceMs" | "leave"> {
   readonly scheduler: MemoryScheduler;
   readonly metrics: Metrics;
   /** The service's own connection. */
@@ -32,6 +32,8 @@ export async function startTestService(on: TestBus, scheduler = new MemorySchedu
       metrics,
       bus,
       logged,
+      idleSinceMs: () => service.idleSinceMs(),
+      leave: () => service.leave(),
       async stop(): Promise<void> {
         await service.close();
         await bus.close();
