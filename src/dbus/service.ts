@@ -25,6 +25,8 @@ export interface ServiceParts {
   readonly metrics: { render(): string };
   /** Who may do what; root and the daemon's own user if absent. */
   readonly authority?: Authority;
+  /** How often one client may read; a few hundred times a second if absent. */
+  readonly limits?: ReadingLimits;
 }
 
 /** A service that has its name. */
@@ -47,7 +49,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const callers = await Callers.start(bus);
   const status = new StatusText(scheduler, version);
   const waits = new StatusWaits(scheduler);
-  const limits = new ReadingLimits();
+  const limits = parts.limits ?? new ReadingLimits();
   callers.onLeft((sender) => {
     waits.drop(sender);
     limits.drop(sender);

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { pino } from "pino";
 import { Bus } from "../../src/dbus/bus.ts";
+import { ReadingLimits } from "../../src/dbus/limits.ts";
 import { type Service, startService } from "../../src/dbus/service.ts";
 import { Metrics } from "../../src/metrics.ts";
 import type { TestBus } from "./bus.ts";
@@ -20,13 +21,13 @@ export interface TestService extends Pick<Service, "idleSinceMs" | "leave"> {
 }
 
 /** Starts a service; a given scheduler is what a restarted daemon finds in its journal. */
-export async function startTestService(on: TestBus, scheduler = new MemoryScheduler()): Promise<TestService> {
+export async function startTestService(on: TestBus, scheduler = new MemoryScheduler(), limits = new ReadingLimits()): Promise<TestService> {
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void logged.push(JSON.parse(line)) });
   const metrics = new Metrics();
   const bus = await Bus.connect(on.address);
   try {
-    const service = await startService({ bus, scheduler, log, version: "1.2.3", metrics });
+    const service = await startService({ bus, scheduler, log, version: "1.2.3", metrics, limits });
     return {
       scheduler,
       metrics,
