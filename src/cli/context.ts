@@ -4,7 +4,7 @@ import type { DaemonClient } from "../dbus/client.ts";
 /** A connection to the daemon, as far as the commands use it. */
 export type Daemon = Pick<
   DaemonClient,
-  "status" | "statusAfter" | "submit" | "transaction" | "transactions" | "messages" | "cancel" | "follow" | "close"
+  "status" | "statusAfter" | "submit" | "transaction" | "transactions" | "messages" | "cancel" | "metrics" | "lockReport" | "follow" | "close"
 >;
 
 /** One of the two standard streams that are written to. */

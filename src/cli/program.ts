@@ -66,6 +66,7 @@ export function makeProgram(context: Context, finished: (status: number) => void
   addStatus(program, context, run);
   addChanges(program, context, run);
   addTransactions(program, context, run);
+  addInsights(program, context, run);
   if (compose === undefined) program.command("compose").description(COMPOSE_DESCRIPTION);
   else adopt(program, compose);
   return program;
@@ -187,6 +188,22 @@ function addTransactions(program: Command, context: Context, run: Run): void {
     .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
     .action((given: string, options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).attach(context, globals, given, options)),
+    );
+}
+
+function addInsights(program: Command, context: Context, run: Run): void {
+  program
+    .command("metrics")
+    .description("print what the daemon has measured of itself, for Prometheus")
+    .action((_options, command: Command) => run(command, async (globals) => (await import("./commands/metrics.ts")).metrics(context, globals)));
+  program
+    .command("debug")
+    .description("look into the daemon")
+    .command("locks")
+    .description("show who holds and who waits for which locks, and check their history; exits with status 1 if a rule was broken")
+    .option("--json", "print one JSON document")
+    .action((options: { json?: boolean }, command: Command) =>
+      run(command, async (globals) => (await import("./commands/debug.ts")).locks(context, globals, options)),
     );
 }
 

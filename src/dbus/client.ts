@@ -1,7 +1,7 @@
 /** The daemon as its clients see it: what the command line uses, and any other program of ours could. */
 import { AptOstreeError } from "../model/errors.ts";
 import type { RunMessage, TransactionView } from "../model/transaction.ts";
-import type { StatusView } from "../scheduler/api.ts";
+import type { LockReport, StatusView } from "../scheduler/api.ts";
 import { Bus, DRIVER } from "./bus.ts";
 import { fromRemote } from "./faults.ts";
 import { type FollowEvent, followTransaction } from "./follow.ts";
@@ -18,6 +18,8 @@ const PATIENCE_MS = 60_000;
 /** How soon a daemon that left is asked again where the bus says nothing new. */
 const RETRY_MS = 1000;
 const OWNER_CHANGES = `type='signal',sender='${DRIVER.destination}',interface='${DRIVER.interface}',member='NameOwnerChanged',arg0='${BUS_NAME}'`;
+
+export type { LockReport };
 
 /** What `status` answers: the state of the system and the daemon's version. */
 export interface DaemonStatus extends StatusView {
@@ -130,6 +132,17 @@ export class DaemonClient {
   async reload(): Promise<number> {
     const [epoch] = await this.#call(MANAGER, "Reload", [], true);
     return Number(epoch);
+  }
+
+  /** What the daemon's locks look like now, and whether they kept their rules. */
+  async lockReport(): Promise<LockReport> {
+    return (await this.#json(MANAGER, "DebugLocks", [])) as LockReport;
+  }
+
+  /** What the daemon has measured of itself, as text for Prometheus. */
+  async metrics(): Promise<string> {
+    const [text] = await this.#call(MANAGER, "Metrics", []);
+    return text as string;
   }
 
   /** Everything that happens to a transaction, from its first message to its end, also across restarts of the daemon. */

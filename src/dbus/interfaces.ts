@@ -63,6 +63,8 @@ export const MANAGER = {
     ListTransactions: { in: { limit: "u" }, out: { transactions: "s" } },
     GetMessages: { in: { transaction_id: "s", after: "u" }, out: { messages: "s" } },
     Cancel: { in: ID, out: {} },
+    DebugLocks: { in: {}, out: { report: "s" } },
+    Metrics: { in: {}, out: { metrics: "s" } },
     Reload: { in: {}, out: { epoch: "t" } },
   },
   properties: { Version: "s" },

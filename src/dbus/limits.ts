@@ -23,6 +23,11 @@ interface Bucket {
 /** The buckets of all clients; no timer runs while nobody waits. */
 export class ReadingLimits {
   readonly #buckets = new Map<string, Bucket>();
+  readonly #ratePerS: number;
+
+  constructor(ratePerS = RATE_PER_S) {
+    this.#ratePerS = ratePerS;
+  }
 
   /** How many clients have a bucket. */
   get size(): number {
@@ -75,20 +80,20 @@ export class ReadingLimits {
   #filled(client: string): Bucket {
     const bucket = this.#buckets.get(client) ?? { tokens: BURST, filledMs: performance.now(), queue: [], timer: null };
     this.#buckets.set(client, bucket);
-    fill(bucket);
+    this.#fill(bucket);
     return bucket;
   }
 
   #tick(bucket: Bucket): void {
     bucket.timer = null;
-    fill(bucket);
+    this.#fill(bucket);
     for (; bucket.tokens >= 1 && bucket.queue.length > 0; bucket.tokens -= 1) bucket.queue.shift()?.go();
     if (bucket.queue.length > 0) bucket.timer = setTimeout(() => this.#tick(bucket), TICK_MS);
   }
-}
 
-function fill(bucket: Bucket): void {
-  const nowMs = performance.now();
-  bucket.tokens = Math.min(BURST, bucket.tokens + ((nowMs - bucket.filledMs) * RATE_PER_S) / 1000);
-  bucket.filledMs = nowMs;
+  #fill(bucket: Bucket): void {
+    const nowMs = performance.now();
+    bucket.tokens = Math.min(BURST, bucket.tokens + ((nowMs - bucket.filledMs) * this.#ratePerS) / 1000);
+    bucket.filledMs = nowMs;
+  }
 }

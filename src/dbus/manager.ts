@@ -25,6 +25,7 @@ export interface Services {
   readonly callers: Callers;
   readonly authority: Authority;
   readonly version: string;
+  readonly metrics: { render(): string };
   readonly status: StatusText;
   readonly waits: StatusWaits;
   readonly limits: ReadingLimits;
@@ -96,6 +97,8 @@ export function rootBindings(services: Services, transactions: Transactions): Bi
         await cancelFor(services, call, checkId(transaction_id));
         return {};
       },
+      DebugLocks: () => ({ report: JSON.stringify(scheduler.lockReport()) }),
+      Metrics: () => ({ metrics: services.metrics.render() }),
       Reload: async (_args, call) => {
         await authorised(services, call, { verb: "reload" });
         return { epoch: await scheduler.reload() };

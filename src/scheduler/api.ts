@@ -2,6 +2,10 @@
 import type { EventEmitter } from "node:events";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
 import type { Caller, Request, RunMessage, Scheduling, TransactionView } from "../model/transaction.ts";
+import type { LockReport } from "./waits-for.ts";
+
+/** Part of what the doors show: they know nothing else of the locks. */
+export type { LockReport };
 
 /** Everything `status` shows: one consistent value. */
 export interface StatusView {
@@ -42,6 +46,8 @@ export interface SchedulerApi extends EventEmitter<SchedulerEvents> {
   transactions(limit: number): Promise<readonly TransactionView[]>;
   /** The messages of the transaction's run after a sequence number. NotFound. */
   messages(id: string, afterSeq: number): Promise<readonly RunMessage[]>;
+  /** What the locks look like now, and whether they kept their rules: for people who look for a mistake. */
+  lockReport(): LockReport;
   /** Reads the sysroot again; the epoch of what was read. */
   reload(): Promise<number>;
 }

@@ -5,12 +5,21 @@
 import { type Actor, createActor, fromPromise } from "xstate";
 import { type StageVerdict, transactionMachine } from "../../machines/transaction.ts";
 import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
-import { type Request, type RequestClass, type RunMessage, type RunState, STAGES_OF, type Stage, type StageTiming } from "../model/transaction.ts";
+import {
+  type Kind,
+  type Request,
+  type RequestClass,
+  type RunMessage,
+  type RunState,
+  STAGES_OF,
+  type Stage,
+  type StageTiming,
+} from "../model/transaction.ts";
 import type { Clock } from "./clock.ts";
 import type { Lease, Locks } from "./locks.ts";
 import type { Meter } from "./meter.ts";
 import { NEEDS_OF } from "./needs.ts";
-import type { Engines, Journal, RunFacts, RunRow, StageIo } from "./ports.ts";
+import type { Engines, Journal, RunFacts, RunRow, StageIo, StageOutput } from "./ports.ts";
 import type { StageProgress } from "./progress.ts";
 import { resumeOf } from "./resume.ts";
 import type { SnapshotHolder } from "./snapshot.ts";
@@ -36,6 +45,9 @@ export interface RunDeps {
 
 /** After so many plans that were overtaken by other changes the run gives up. */
 const MAX_PLANS = 8;
+
+/** What a timer asks for may be skipped while the network is metered or the battery low. */
+const UNASKED: readonly Kind[] = ["refresh", "prefetch", "upgrade"];
 
 /** A run from its first journal row to its final state. */
 export class Run {
@@ -238,6 +250,7 @@ export class Run {
     try {
       this.#watchdog.enter("waiting");
       await this.#lock(stage, signal);
+      if (stage === "deploying" || stage === "pruning") await this.#deps.engines.awaitSysroot(this.#outside(signal));
       if (signal.aborted) throw new AptOstreeError("Cancelled", "cancelled before the stage began");
       if (stage === "assembling" && this.#isOvertaken()) return this.#replan();
       beganMs = this.#deps.clock.monotonicMs();
@@ -259,7 +272,14 @@ export class Run {
       this.#deps.onStageDone(this, timing);
       if (this.#interruption !== null) return this.#interrupted(this.#interruption);
       // Lists that a prefetch found fresh enough are not, for the upgrade that it has become meanwhile.
-      if (stage === "refreshing" && output.cached && request.kind !== this.request.kind && this.request.kind === "upgrade") return "refresh";
+      if (
+        output.verdict === "proceed" &&
+        stage === "refreshing" &&
+        output.cached &&
+        request.kind !== this.request.kind &&
+        this.request.kind === "upgrade"
+      )
+        return "refresh";
       return output.verdict;
     } catch (error) {
       // A failed deployment is rolled back under the same lock.
@@ -280,7 +300,7 @@ export class Run {
   }
 
   /** The stage's work, its locks held: a durable intent, then the effect. */
-  async #work(stage: Stage, signal: AbortSignal) {
+  async #work(stage: Stage, signal: AbortSignal): Promise<StageOutput> {
     const { engines, snapshots, clock } = this.#deps;
     this.#stageBeganMs = clock.monotonicMs();
     this.#stageProgress = { stage, fraction: 0 };
@@ -291,9 +311,22 @@ export class Run {
     if (first) await snapshots.refresh();
     this.#noteFacts(first ? { deploymentsBefore: snapshots.current.deployments.map((d) => d.id) } : {});
     await this.#save(stage, "intent");
+    const why = stage === "refreshing" && this.#isUnasked() ? await engines.whyNotNow() : null;
+    if (why !== null) return this.#skipped(why);
     const { request, facts } = this.#row;
     const input = { runId: this.id, request, transactionId: this.transactionId, facts, snapshot: snapshots.current };
     return await engines.stages[stage](input, this.#io(stage, signal));
+  }
+
+  /** What a timer wants, and can want again later. */
+  #isUnasked(): boolean {
+    return this.requestClass === "timer" && UNASKED.includes(this.request.kind);
+  }
+
+  /** Now is no time for it: it ends well with nothing done, unless a person has come to want it meanwhile. */
+  #skipped(why: string): StageOutput {
+    const outcome = { changed: false, commit: "", staged: false, diff: [], summary: `skipped: ${why}` };
+    return { facts: { outcome }, cached: true, verdict: this.#isUnasked() ? "settled" : "refresh" };
   }
 
   /** Takes the stage's locks; from assembling to deploying the one lease is kept and upgraded. */
@@ -343,6 +376,17 @@ export class Run {
       },
       progress: (fraction, text, bytes) => this.#reportStage(stage, fraction, text, bytes),
       message: (level, text) => this.#say(level, text),
+    };
+  }
+
+  /** Another program has the sysroot: it is waited for, and named, before the point of no return. */
+  #outside(signal: AbortSignal): Parameters<Engines["awaitSysroot"]>[0] {
+    return {
+      signal,
+      waiting: (reason) => {
+        this.#waitsOutside = reason;
+        this.#deps.onState(this);
+      },
     };
   }
 

@@ -14,6 +14,7 @@ import {
   type TransactionView,
 } from "../../src/model/transaction.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "../../src/scheduler/api.ts";
+import type { LockReport } from "../../src/scheduler/waits-for.ts";
 
 /** A deployment with only what a test cares about. */
 export function deployment(stateroot: string, index: number, values: Partial<Deployment> = {}): Deployment {
@@ -45,6 +46,8 @@ export function snapshot(epoch: number, deployments: readonly Deployment[] = [de
 /** Journals in memory, runs nothing. `overrides` replaces single answers, for faults. */
 export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements SchedulerApi {
   readonly views = new Map<string, TransactionView>();
+  /** What the locks are said to look like. */
+  locks: LockReport = { holders: [], waiting: [], graph: [], cycle: null, historyLength: 0, violations: [] };
   readonly said = new Map<string, RunMessage[]>();
   /** How each transaction was to wait, by id. */
   readonly scheduled = new Map<string, Scheduling>();
@@ -107,6 +110,10 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
     if (this.overrides.messages !== undefined) return await this.overrides.messages(id, afterSeq);
     await this.transaction(id);
     return (this.said.get(id) ?? []).filter((message) => message.seq > afterSeq);
+  }
+
+  lockReport(): LockReport {
+    return this.locks;
   }
 
   async reload(): Promise<number> {

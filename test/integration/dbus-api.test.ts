@@ -203,6 +203,12 @@ describe("the api on the bus", () => {
     service.scheduler.end(id as string, "finished");
   });
 
+  it("shows the locks to everyone who asks", async () => {
+    service.scheduler.locks = { ...service.scheduler.locks, historyLength: 12 };
+    const [report] = await call(ROOT, `${NAME}.Manager`, "DebugLocks");
+    expect(JSON.parse(report as string)).toEqual(service.scheduler.locks);
+  });
+
   it("answers Busy with the holder that the scheduler names", async () => {
     const busy = new AptOstreeError("Busy", "cannot upgrade: sysroot is held by install vim (7f3a5c9d1e20)");
     service.scheduler.overrides.submit = () => Promise.reject(busy);

@@ -55,7 +55,6 @@ export class SimulatedEngines implements Engines {
   readonly stages: Readonly<Record<Stage, StageEngine>>;
   readonly violations: string[] = [];
   readonly mischief: Mischief = { next: null };
-  reluctance: string | null = null;
   #changed: () => void = () => {};
   readonly #sysroot: Sysroot;
   readonly #clock: VirtualClock;
@@ -85,6 +84,20 @@ export class SimulatedEngines implements Engines {
   async readSysroot(): Promise<Omit<SysrootSnapshot, "epoch" | "warnings">> {
     await this.#takes(this.#random.between(1, 20));
     return { readMs: this.#clock.now(), sysroot: "/", booted: true, deployments: this.#sysroot.deployments };
+  }
+
+  async awaitSysroot(io: { readonly signal: AbortSignal; waiting(reason: string | null): void }): Promise<void> {
+    if (!this.#random.chance(0.05)) return;
+    io.waiting("the sysroot is locked by ostree (pid 1)");
+    for (let step = 0; step < 5; step += 1) {
+      await this.#takes(this.#random.between(100, 2000));
+      if (io.signal.aborted) throw new AptOstreeError("Cancelled", "cancelled");
+    }
+    io.waiting(null);
+  }
+
+  async whyNotNow(): Promise<string | null> {
+    return this.#random.chance(0.1) ? "the network is metered" : null;
   }
 
   watchSysroot(changed: () => void): () => void {

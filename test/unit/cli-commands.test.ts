@@ -11,7 +11,10 @@ import type { FollowEvent } from "../../src/dbus/follow.ts";
 import { AptOstreeError, ERRORS, type ErrorCode } from "../../src/model/errors.ts";
 import { makeRequest } from "../../src/model/names.ts";
 import type { TransactionResult, TransactionView } from "../../src/model/transaction.ts";
+import { LOCK_RULES } from "../../src/scheduler/lock-check.ts";
+import type { LockReport } from "../../src/scheduler/waits-for.ts";
 
+const RULE = Object.keys(LOCK_RULES)[0] as keyof typeof LOCK_RULES;
 const ID = "7f3a5c9d1e20";
 const RESULT: TransactionResult = {
   changed: true,
@@ -152,6 +155,8 @@ class Bench {
           if (event.kind === "finished") return;
         }
       },
+      metrics: async () => "# HELP apt_ostree_epoch x\n",
+      lockReport: async () => ({ holders: [], waiting: [], graph: [], cycle: null, historyLength: 0, violations: [] }),
       close: async () => {
         bench.closed++;
       },
@@ -484,6 +489,50 @@ describe("transactions and status", () => {
     expect(bench.err).toContain("cannot choose transaction 7f");
     expect(await bench.run("transactions", "show", "ee")).toBe(1);
     expect(await bench.run("transactions", "show", "nothex")).toBe(2);
+  });
+
+  it("shows the locks, and ends with 1 where they broke a rule", async () => {
+    const quiet = new Bench();
+    expect(await quiet.run("debug", "locks")).toBe(0);
+    expect(quiet.out).toBe("Holders: none\nWaiting: none\nWaits for: none\nhistory of 0 events: consistent\n");
+    const bench = new Bench();
+    const ticket = { priority: "interactive" as const, requestedMs: 1, grantedMs: null };
+    const report: LockReport = {
+      holders: [{ ...ticket, owner: "aaaaaaaaaaaa", needs: [{ resource: "sysroot", mode: "U" }], grantedMs: 2 }],
+      waiting: [
+        {
+          ...ticket,
+          owner: "bbbbbbbbbbbb",
+          needs: [{ resource: "sysroot", mode: "U" }],
+          obstacles: [{ resource: "sysroot", mode: "U", heldBy: ["aaaaaaaaaaaa"], behind: ["cccccccccccc"] }],
+        },
+      ],
+      graph: [{ from: "bbbbbbbbbbbb", to: "aaaaaaaaaaaa", resource: "sysroot", mode: "U", reason: "held" }],
+      cycle: null,
+      historyLength: 9,
+      violations: [{ seq: 7, owners: ["bbbbbbbbbbbb"], rule: RULE }],
+    };
+    const { snapshot } = { snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] } };
+    bench.daemon = { lockReport: async () => report, status: async () => ({ version: "1", staleMs: 0, snapshot, transactions: [view()] }) };
+    expect(await bench.run("debug", "locks")).toBe(1);
+    expect(bench.out).toBe(`Holders:
+  aaaaaaaaaaaa (install nginx): sysroot U
+Waiting:
+  1. bbbbbbbbbbbb: sysroot U, interactive; sysroot U is held by aaaaaaaaaaaa, cccccccccccc first
+Waits for:
+  bbbbbbbbbbbb -> aaaaaaaaaaaa (sysroot U, held)
+history of 9 events: NOT consistent
+  event 7 breaks ${RULE}: bbbbbbbbbbbb
+`);
+    bench.out = "";
+    expect(await bench.run("debug", "locks", "--json")).toBe(1);
+    expect(JSON.parse(bench.out)).toEqual(report);
+  });
+
+  it("prints the metrics as they are", async () => {
+    const bench = new Bench();
+    expect(await bench.run("metrics")).toBe(0);
+    expect(bench.out).toBe("# HELP apt_ostree_epoch x\n");
   });
 
   it("lists by default, as a table or as JSON", async () => {
