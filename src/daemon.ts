@@ -17,6 +17,7 @@ import { reportLoopDelay } from "./loopdelay.ts";
 import { Metrics } from "./metrics.ts";
 import { serveMetrics } from "./metricssocket.ts";
 import { AptOstreeError, ERRORS, toErrorValue } from "./model/errors.ts";
+import { STAGES } from "./model/transaction.ts";
 import { release } from "./release.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { openJournal } from "./store/journal.ts";
@@ -93,9 +94,16 @@ async function lockFor(path: string): Promise<OfdLock> {
   }
 }
 
+const ACTIVE_STATES = ["queued", ...STAGES, "cancelling", "rollingBack", "cleaning"];
+
 function addGauges(metrics: Metrics, scheduler: Scheduler): void {
-  metrics.gauge("active_transactions", "Transactions that have not ended.", () => scheduler.status().transactions.length);
+  const active = () => scheduler.status().transactions;
+  const byState = () => Object.fromEntries(ACTIVE_STATES.map((state) => [state, active().filter((view) => view.state === state).length]));
+  metrics.gauge("active_transactions", "Transactions that have not ended.", byState, "state");
+  metrics.gauge("queue_length", "Transactions that wait for others.", () => active().filter(({ position }) => position > 0).length);
   metrics.gauge("epoch", "The epoch of the published snapshot.", () => scheduler.status().snapshot.epoch);
+  // The delay of the loop would need a timer of its own, which wakes an idle machine 50 times a second; this needs none.
+  metrics.gauge("event_loop_seconds", "How long the main thread has worked.", () => performance.eventLoopUtilization().active / 1000);
   metrics.gauge("resident_bytes", "Memory of the daemon that is in use.", () => process.memoryUsage.rss());
 }
 

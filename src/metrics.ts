@@ -17,10 +17,11 @@ interface Histogram {
   sum: number;
 }
 
-/** A value that is asked for when the text is made. */
+/** A value, or one for each value of a label, that is asked for when the text is made. */
 interface Gauge {
   readonly help: string;
-  readonly read: () => number;
+  readonly read: () => number | Readonly<Record<string, number>>;
+  readonly label: string;
 }
 
 /** Keeps the values from construction on: they start at 0 with each daemon, as Prometheus expects. */
@@ -49,9 +50,11 @@ export class Metrics implements Meter {
     histogram.sum += seconds;
   }
 
-  /** Adds a value that `read` tells; the name is told with the prefix, as those of `METRICS` are. */
-  gauge(name: string, help: string, read: () => number): void {
-    this.#gauges.set(name, { help, read });
+  /** Adds a value that `read` tells, or one for each value of a label; the name is told with the prefix, as those of `METRICS` are. */
+  gauge(name: string, help: string, read: () => number): void;
+  gauge(name: string, help: string, read: () => Readonly<Record<string, number>>, label: string): void;
+  gauge(name: string, help: string, read: Gauge["read"], label = ""): void {
+    this.#gauges.set(name, { help, read, label });
   }
 
   /** The text. Counters without labels are there from the start; of the others, the label values that have occurred. */
@@ -61,7 +64,7 @@ export class Metrics implements Meter {
       const lines = type === "counter" ? this.#counterLines(name as CounterName) : this.#histogramLines(name as HistogramName);
       return family(name, type, help, lines);
     });
-    const gauges = [...this.#gauges].map(([name, { help, read }]) => family(name, "gauge", help, [`${PREFIX}${name} ${valueText(read())}`]));
+    const gauges = [...this.#gauges].map(([name, gauge]) => family(name, "gauge", gauge.help, gaugeLines(name, gauge)));
     return [...families, ...gauges].join("");
   }
 
@@ -81,6 +84,12 @@ export class Metrics implements Meter {
       return [...buckets, `${PREFIX}${name}_sum${braced(labels)} ${valueText(sum)}`, `${PREFIX}${name}_count${braced(labels)} ${total}`];
     });
   }
+}
+
+function gaugeLines(name: string, { read, label }: Gauge): string[] {
+  const value = read();
+  if (typeof value === "number") return [`${PREFIX}${name} ${valueText(value)}`];
+  return Object.entries(value).map(([of, each]) => `${PREFIX}${name}{${label}="${of}"} ${valueText(each)}`);
 }
 
 function family(name: string, type: string, help: string, lines: readonly string[]): string {

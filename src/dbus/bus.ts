@@ -210,12 +210,6 @@ export class Bus {
     await this.call({ ...DRIVER, member: "ReleaseName", signature: "s", body: [name] });
   }
 
-  /** Whether the bus starts a program for a name that nobody owns. */
-  async isActivatable(name: string): Promise<boolean> {
-    const [names] = await this.call({ ...DRIVER, member: "ListActivatableNames" });
-    return (names as readonly string[]).includes(name);
-  }
-
   /** The unique name of a name's owner, or null. */
   async ownerOf(name: string): Promise<string | null> {
     try {

@@ -2,6 +2,7 @@
 import { AptOstreeError } from "../model/errors.ts";
 import type { RunMessage, TransactionView } from "../model/transaction.ts";
 import type { LockReport, StatusView } from "../scheduler/api.ts";
+import { startOwner } from "./activation.ts";
 import { Bus, DRIVER } from "./bus.ts";
 import { fromRemote } from "./faults.ts";
 import { type FollowEvent, followTransaction } from "./follow.ts";
@@ -191,15 +192,18 @@ export class DaemonClient {
 
   /** Has the bus start the daemon. Throws Unavailable with what to do. */
   async #start(address: string): Promise<string> {
+    let why = "it does not run there";
     try {
-      await this.#bus.call({ ...DRIVER, member: "StartServiceByName", signature: "su", body: [BUS_NAME, 0] });
+      await startOwner(this.#bus, BUS_NAME);
       const owner = await this.#bus.ownerOf(BUS_NAME);
       if (owner !== null) return owner;
     } catch (error) {
       if (!(error instanceof RemoteError)) throw error;
+      // Where the bus knows how to start it, it failed to.
+      if (error.errorName !== "org.freedesktop.DBus.Error.ServiceUnknown") why = `it cannot be started: ${error.message}`;
     }
     const hint = address === "system" ? 'start it with "systemctl start apt-ostreed"' : "start apt-ostreed with --bus and this address";
-    throw new AptOstreeError("Unavailable", `cannot reach apt-ostreed on the bus ${address}: it does not run there; ${hint}`);
+    throw new AptOstreeError("Unavailable", `cannot reach apt-ostreed on the bus ${address}: ${why}; ${hint}`);
   }
 
   /** Resolves when the daemon came or went, after the timeout in any case. */

@@ -2,6 +2,7 @@
 import type { Log } from "../log.ts";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
 import type { SchedulerApi, SchedulerEvents } from "../scheduler/api.ts";
+import { isActivatable, startOwner } from "./activation.ts";
 import { type Authority, ownerAuthority } from "./authority.ts";
 import type { Bus } from "./bus.ts";
 import { Callers } from "./caller.ts";
@@ -34,8 +35,8 @@ export interface Service {
   /** Since when no call is open and no transaction active, by `performance.now()`; null while there is either. */
   idleSinceMs(): number | null;
   /**
-   * Gives the name up where the bus can start a daemon again, and answers what had arrived by then. False where it cannot, or where
-   * what arrived began a transaction: then the name is ours again. Throws AlreadyRunning where another one has it by now.
+   * Gives the name up where the bus can start a daemon again, and answers what had arrived by then; false where it cannot. There is no way
+   * back, as systemd ends a service that has given its name up: for a transaction that was begun meanwhile the next daemon is started.
    */
   leave(): Promise<boolean>;
   /** Gives the name up, answers what is open and ends. */
@@ -95,14 +96,14 @@ export async function startService(parts: ServiceParts): Promise<Service> {
       return sinceMs === null || isActive() ? null : Math.max(sinceMs, lastEndMs);
     },
     async leave(): Promise<boolean> {
-      if (!(await bus.isActivatable(BUS_NAME))) return false;
+      if (!(await isActivatable(bus, BUS_NAME))) return false;
       // The bus answers after everything that it had for the name: no call falls between us and the next daemon.
       await bus.releaseName(BUS_NAME);
       waits.close();
       await server.settled();
-      if (!isActive()) return true;
-      await bus.requestName(BUS_NAME);
-      return false;
+      // It waits for our locks; the answer would come when we are gone.
+      if (isActive()) void startOwner(bus, BUS_NAME).catch((err: unknown) => log.debug({ err }, "left before the next daemon was there"));
+      return true;
     },
     async close(): Promise<void> {
       await bus.releaseName(BUS_NAME).catch((err: unknown) => log.debug({ err }, "the bus went before its name was given up"));

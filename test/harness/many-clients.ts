@@ -1,11 +1,17 @@
 /**
  * A program that is many clients at once. Arguments: bus, how many. It connects, tells its parent "connected", then each client
- * asks for the status and waits for the next one; at the end it tells how many were answered, and with what.
+ * asks for the status and waits for the next one; it tells how many were answered, and with what. Then each listens for the end of a
+ * transaction, and the program tells how many heard of it; at last they wait for a status again, until they are killed.
  */
 import { Bus } from "../../src/dbus/bus.ts";
 
 /** What the program tells its parent. */
-export type Told = "connected" | "waiting" | { readonly statuses: number; readonly epochs: readonly number[] };
+export type Told =
+  | "connected"
+  | "waiting"
+  | "listening"
+  | { readonly heard: number }
+  | { readonly statuses: number; readonly epochs: readonly number[] };
 
 const [address = "", count = "0"] = process.argv.slice(2);
 /** As many at a time as a bus likes to greet. */
@@ -37,6 +43,16 @@ const now = await Promise.all(clients.map((client) => ask(client, NAME, "Status"
 const next = clients.map((client) => ask(client, `${NAME}.Manager`, "WaitStatus", "tu", [now[0], 120_000]));
 tell("waiting");
 tell({ statuses: now.length, epochs: await Promise.all(next) });
-await new Promise((resolve) => process.once("message", resolve));
-await Promise.all(clients.map((client) => client.close()));
-process.disconnect();
+
+const heard = clients.map(async (client) => {
+  const finished = new Promise<void>((resolve) => {
+    client.onSignal(({ member }) => (member === "Finished" ? resolve() : undefined));
+  });
+  await client.addMatch(`type='signal',sender='${NAME}',interface='${NAME}.Transaction'`);
+  return { finished };
+});
+const listening = await Promise.all(heard);
+tell("listening");
+await Promise.all(listening.map(({ finished }) => finished));
+tell({ heard: listening.length });
+for (const client of clients) ask(client, `${NAME}.Manager`, "WaitStatus", "tu", [1_000_000, 120_000]).catch(() => process.exit(1));

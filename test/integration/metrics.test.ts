@@ -14,6 +14,7 @@ import { startTestService } from "../harness/service.ts";
 describe("the metrics as text", () => {
   it("have help and type for each of the table, and the gauges after them", () => {
     const metrics = new Metrics();
+    metrics.gauge("active_transactions", "Active.", () => ({ queued: 2, planning: 0 }), "state");
     metrics.gauge("epoch", "The epoch.", () => 7);
     const lines = metrics.render().split("\n");
     for (const [name, { type, help }] of Object.entries(METRICS)) {
@@ -21,6 +22,9 @@ describe("the metrics as text", () => {
       expect(lines).toContain(`# TYPE apt_ostree_${name} ${type}`);
     }
     expect(lines).toContain("apt_ostree_resumes_total 0");
+    expect(lines).toEqual(
+      expect.arrayContaining(['apt_ostree_active_transactions{state="queued"} 2', 'apt_ostree_active_transactions{state="planning"} 0']),
+    );
     expect(lines.slice(-4)).toEqual(["# HELP apt_ostree_epoch The epoch.", "# TYPE apt_ostree_epoch gauge", "apt_ostree_epoch 7", ""]);
   });
 
