@@ -24,7 +24,9 @@ export async function findSandbox(marker: string): Promise<SandboxProcesses | nu
     const argv = await argvOf(pid);
     if (argv[1]?.endsWith(DAEMON_SCRIPT) === true) daemons.push(pid);
   }
-  return { first, daemon: daemons.sort((a, b) => a - b)[0] ?? null };
+  // A child of the daemon has its arguments until it has become another program, and may have the lower number.
+  const parents = await Promise.all(daemons.map(parentOf));
+  return { first, daemon: daemons.find((_, index) => !daemons.includes(parents[index] ?? 0)) ?? null };
 }
 
 /** All processes in the pid namespace of a process, itself included. */
@@ -99,6 +101,10 @@ async function isRoot(pid: number): Promise<boolean> {
     (s) => s.uid === 0,
     () => false,
   );
+}
+
+async function parentOf(pid: number): Promise<number> {
+  return Number(/^PPid:\s*(\d+)/m.exec(await read(`/proc/${pid}/status`))?.[1] ?? 0);
 }
 
 async function argvOf(pid: number): Promise<string[]> {

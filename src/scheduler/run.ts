@@ -355,7 +355,8 @@ export class Run {
     this.#plans += 1;
     if (this.#plans >= MAX_PLANS)
       throw new AptOstreeError("Conflict", `cannot go on: the sysroot was changed ${MAX_PLANS} times while this was planned`);
-    const { deploymentsBefore: _, ...facts } = this.#row.facts;
+    // The newest lists there are: those of the first plan may name what the mirror has dropped since.
+    const { deploymentsBefore: _, listsGeneration: __, ...facts } = this.#row.facts;
     this.#row = { ...this.#row, facts };
     return "replan";
   }

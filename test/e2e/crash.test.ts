@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { exec } from "../../src/engines/exec.ts";
 import { INNER_APP, INNER_BUS, INNER_NODE } from "../../src/sandbox/layout.ts";
+import { Random } from "../harness/random.ts";
 import { World } from "../harness/world.ts";
 
 const SLOW = { name: "slow", version: "1", files: { "/usr/share/slow": "slow" }, scripts: { postinst: "sleep 2.75" } };
@@ -27,7 +28,7 @@ describe("a daemon that is killed", () => {
 
   async function killAndRestart(): Promise<void> {
     await world.host.killDaemon("SIGKILL");
-    await expect.poll(() => world.processes(), { timeout: 5000 }).toEqual([]);
+    await world.expectQuiet(5000);
     await world.host.startDaemon();
   }
 
@@ -76,10 +77,10 @@ describe("a daemon that is killed", () => {
 
   test("at any moment leaves the old deployments or the new one, a sound repository and nothing else", { timeout: 180_000 }, async () => {
     const seed = Number(process.env.APT_OSTREE_TEST_SEED ?? Date.now() % 100_000);
-    const random = generator(seed);
+    const random = new Random(seed);
     const base = (await world.next()).id;
     for (let round = 0; round < ROUNDS; round++) {
-      const afterMs = Math.floor(random() * SPAN_MS);
+      const afterMs = random.whole(0, SPAN_MS);
       const about = `seed ${seed}, round ${round}, killed after ${afterMs} ms`;
       const id = await world.submit("install", `round${round}`);
       await sleep(afterMs);
@@ -104,7 +105,7 @@ describe("a daemon that is killed", () => {
     const startMs = Date.now();
     await world.host.killDaemon("SIGTERM");
     expect(Date.now() - startMs).toBeLessThan(5000);
-    await expect.poll(() => world.processes(), { timeout: 5000 }).toEqual([]);
+    await world.expectQuiet(5000);
     await world.host.startDaemon();
     expect(await world.ended(id)).toMatchObject({ state: "finished", resumed: 1 });
     await world.expectClean();
@@ -178,14 +179,3 @@ describe("a daemon", () => {
     expect(await readFile(join((await world.next()).directory, "usr/share/alpha"), "utf8")).toBe("alpha");
   });
 });
-
-/** Numbers from 0 to 1 that a seed decides (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -6,6 +6,7 @@ import { pollStatus } from "../../src/sandbox/poller.ts";
 import { endOf, World } from "../harness/world.ts";
 
 const SLOW = { name: "slow", version: "1", files: { "/usr/share/slow": "slow" }, scripts: { postinst: "sleep 3.25" } };
+const SLOWER = { ...SLOW, name: "slower", scripts: { postinst: "sleep 8.25" } };
 const one = (name: string, version = "1") => ({ name, version, files: { [`/usr/share/${name}`]: `${name} ${version}\n` } });
 const big = (name: string) => ({ name, version: "1", files: { [`/usr/share/${name}`]: Buffer.alloc(3_000_000, name) } });
 const CANCELLED = { state: "cancelled", error: { code: "Cancelled" } };
@@ -14,7 +15,7 @@ describe("several clients at once", () => {
   let world: World;
   beforeAll(async () => {
     world = await World.make("e2e-together", { config: { keepLayers: 0 } });
-    await world.offer(SLOW, one("alpha"), one("beta"), one("gamma"), big("large"));
+    await world.offer(SLOW, SLOWER, one("alpha"), one("beta"), one("gamma"), big("large"));
   });
   beforeEach(() => world.reset());
   afterAll(() => world?.close());
@@ -48,6 +49,17 @@ describe("several clients at once", () => {
     expect(next.layered.map((p) => p.name)).toEqual(["alpha", "beta", "slow"]);
     await world.expectClean();
     await world.expectSound();
+  });
+
+  test("that wait so long that their package lists are gone are planned with the newest", { timeout: 120_000 }, async () => {
+    const first = await world.submit("install", "slower");
+    await world.untilRuns("sleep 8.25");
+    const second = await world.submit("install", "alpha");
+    await world.until(second, ["queued", "assembling"]);
+    for (const version of ["2", "3", "4", "5"]) await world.offer(SLOW, SLOWER, one("alpha"), one("beta", version), one("gamma"), big("large"));
+    expect(await world.ended(first)).toMatchObject({ state: "finished" });
+    expect(await world.ended(second)).toMatchObject({ state: "finished" });
+    expect((await world.next()).origin.requested).toEqual(["alpha", "slower"]);
   });
 
   test("a client that is killed leaves its transaction running to its end", async () => {

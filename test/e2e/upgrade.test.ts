@@ -15,15 +15,6 @@ describe("upgrade", () => {
   });
   afterAll(() => world?.close());
 
-  /** Publishes a new base under the ref that the deployments follow: the old one and one more file. Its commit. */
-  async function publishBase(version: string): Promise<string> {
-    const { ref } = testBase();
-    const script = `set -e; d=$(mktemp -d); mkdir -p $d/usr/share; echo ${version} > $d/usr/share/base-version
-      ostree commit --repo=/sysroot/ostree/repo --branch=${ref} --base=${ref} --tree=dir=$d --owner-uid=0 --owner-gid=0 \
-        --add-metadata-string=version=${version} --add-metadata=ostree.bootable=true --subject=${version}; rm -r $d`;
-    return (await world.host.exec("sh", ["-c", script])).stdout.trim();
-  }
-
   test("with nothing new it says so, with status 77 if that is asked for", async () => {
     const before = await world.state();
     expect(await world.ok("upgrade")).toContain("Everything is up to date");
@@ -45,7 +36,7 @@ describe("upgrade", () => {
   });
 
   test("takes the base's new commit and layers the packages on it", async () => {
-    const commit = await publishBase("14.1");
+    const commit = await world.publishBase("14.1");
     await world.ok("upgrade");
     const next = await world.next();
     expect(next).toMatchObject({ version: "14.1", origin: { baseCommit: commit, requested: ["tool"], refspec: testBase().ref } });
@@ -58,14 +49,14 @@ describe("upgrade", () => {
 
   test("takes a new base where nothing is layered", async () => {
     await world.ok("uninstall", "tool");
-    const commit = await publishBase("14.2");
+    const commit = await world.publishBase("14.2");
     await world.ok("upgrade");
     expect(await world.next()).toMatchObject({ commit, version: "14.2", layered: [], origin: { baseCommit: commit, requested: [] } });
   });
 
   test("install and uninstall stay on the base that is deployed, whatever its ref holds by now", async () => {
     const { origin } = await world.next();
-    const commit = await publishBase("14.3");
+    const commit = await world.publishBase("14.3");
     await world.ok("install", "tool");
     expect((await world.next()).origin.baseCommit).toBe(origin.baseCommit);
     await world.ok("upgrade");

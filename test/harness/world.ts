@@ -13,11 +13,12 @@ import type { Deployment } from "../../src/model/sysroot.ts";
 import type { TransactionView } from "../../src/model/transaction.ts";
 import type { DaemonOptions, SandboxHost } from "../../src/sandbox/host.ts";
 import { checkoutRoot } from "../../src/sandbox/layout.ts";
-import { eventually, membersOf } from "../../src/sandbox/processes.ts";
+import { eventually } from "../../src/sandbox/processes.ts";
 import { type DebOptions, makeDeb, makeRepository } from "./debs.ts";
-import { makeTestHost } from "./host.ts";
+import { makeTestHost, testBase } from "./host.ts";
 import { machineState } from "./machine.ts";
 import { type Mirror, startMirror } from "./mirror.ts";
+import { leftoversOn, WORK, workProcesses } from "./traces.ts";
 
 /** How a command ended. */
 export interface Ended {
@@ -42,9 +43,7 @@ export interface State {
   readonly workTrees: readonly string[];
 }
 
-const WORK = "ostree/repo/extensions/apt-ostree/work";
 const ADMIN_DIR = "usr/lib/sysimage/dpkg";
-const LOOKING = /^(setpriv .* )?ostree (admin status|show|rev-parse)\b/;
 
 /** A host, its mirror and its clients. Removed by `close`. */
 export class World {
@@ -94,6 +93,16 @@ export class World {
     expect(await machineState(), "a test changed the machine that it runs on").toEqual(this.#machine);
   }
 
+  /** Starts the daemon as `make` did, where none runs. */
+  async startDaemon(): Promise<void> {
+    await this.host.startDaemon(this.#daemon);
+  }
+
+  /** Shuts down and boots what is the default then, with the daemon as `make` started it. */
+  async reboot(): Promise<void> {
+    await this.host.reboot(this.#daemon);
+  }
+
   /** The mirror holds exactly these packages from now on. The daemon hears of it at the next refresh. */
   async publish(...packages: readonly (DebOptions | string)[]): Promise<void> {
     await rm(this.#debs, { recursive: true, force: true });
@@ -106,6 +115,15 @@ export class World {
   async offer(...packages: readonly (DebOptions | string)[]): Promise<void> {
     await this.publish(...packages);
     await this.ok("refresh-md");
+  }
+
+  /** Publishes a new base under the ref that the deployments follow: the old one and one more file. Its commit. */
+  async publishBase(version: string): Promise<string> {
+    const { ref } = testBase();
+    const script = `set -e; d=$(mktemp -d); mkdir -p $d/usr/share; echo ${version} > $d/usr/share/base-version
+      ostree commit --repo=/sysroot/ostree/repo --branch=${ref} --base=${ref} --tree=dir=$d --owner-uid=0 --owner-gid=0 \
+        --add-metadata-string=version=${version} --add-metadata=ostree.bootable=true --subject=${version}; rm -r $d`;
+    return (await this.host.exec("sh", ["-c", script])).stdout.trim();
   }
 
   /** Starts the command line as a process of its own. */
@@ -231,13 +249,18 @@ export class World {
 
   /** Every deployment is in order by dpkg's and every object by ostree's own judgement. */
   async expectSound(): Promise<void> {
+    await this.expectAudited();
+    await this.host.exec("ostree", ["fsck", "--repo=/sysroot/ostree/repo", "--quiet"]);
+  }
+
+  /** Every deployment is in order by dpkg's judgement. */
+  async expectAudited(): Promise<void> {
     for (const deployment of await this.deployments()) {
       const audit = await this.host.exec("dpkg", [`--admindir=${this.inside(join(this.directoryOf(deployment), ADMIN_DIR))}`, "--audit"], {
         okStatuses: [0, 1],
       });
       expect(audit.stdout, `dpkg --audit in ${deployment.id}`).toBe("");
     }
-    await this.host.exec("ostree", ["fsck", "--repo=/sysroot/ostree/repo", "--quiet"]);
   }
 
   /** What there is now of what a failed transaction must not change. */
@@ -266,48 +289,36 @@ export class World {
   /** No work tree, half-made list, mount or child of a transaction is there, and none is under way. */
   async expectClean(): Promise<void> {
     expect((await this.status()).transactions).toEqual([]);
-    // A client that has just been answered may still be on its way out.
-    await expect.poll(() => this.processes(), { timeout: 3000 }).toEqual([]);
+    await this.expectQuiet(3000);
     expect(await this.leftovers()).toEqual([]);
     const first = (await this.host.processes())?.first;
     expect(await readFile(`/proc/${first}/mountinfo`, "utf8")).not.toContain(WORK);
   }
 
-  /**
-   * The processes of the host and of the sandboxes in it, but for those that are always there (process 1, the bus and the daemon) and
-   * those with which the daemon looks whether somebody else changed the sysroot.
-   */
-  async processes(): Promise<string[]> {
-    const found = await this.host.processes();
-    if (found === null) return [];
-    const lines: string[] = [];
-    for (const pid of await withDescendants(await membersOf(found.first))) {
-      const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0").join(" ").trim();
-      // A child of the daemon has its arguments until it has become another program.
-      const isStanding = pid === found.first || argv === "" || /^dbus-daemon |\/dist\/src\/daemon\.js /.test(argv);
-      if (!isStanding && !LOOKING.test(argv)) lines.push(argv);
-    }
-    return lines.sort();
+  /** Nothing works on the host, or soon nothing will: a client that has just been answered may still be on its way out. */
+  async expectQuiet(timeoutMs: number): Promise<void> {
+    let working: string[] = [];
+    const quiet = await eventually(async () => {
+      working = await this.processes();
+      return working.length === 0;
+    }, timeoutMs);
+    expect(quiet, `still at work:\n${working.join("\n")}`).toBe(true);
   }
 
-  /** What unfinished work would leave on disk; a part of an archive may stay in `archives/partial`, to be resumed. */
+  /** The arguments of the host's processes that work: see `workProcesses`. */
+  async processes(): Promise<string[]> {
+    return (await workProcesses(this.host)).map(({ argv }) => argv).sort();
+  }
+
+  /** What unfinished work would leave on disk. */
   async leftovers(): Promise<string[]> {
-    const { sysroot, stateVar } = this.host.layout;
-    const list = async (path: string, pattern: RegExp): Promise<string[]> =>
-      (await readdir(path).catch(() => [])).filter((name) => pattern.test(name)).map((name) => join(path, name));
-    return [
-      ...(await list(join(sysroot, WORK), /./)),
-      ...(await list(join(sysroot, WORK, "../base"), /\.new$/)),
-      ...(await list(join(stateVar, "lib/apt-ostree/lists"), /^(new|link)-/)),
-      ...(await list(join(stateVar, "lib/apt-ostree/aptcache"), /^new-/)),
-      ...(await list(join(stateVar, "lib/apt-ostree/tmp"), /./)),
-    ];
+    return await leftoversOn(this.host);
   }
 
   /** Back to the booted base alone and a mirror without faults, whatever the last test left. */
   async reset(): Promise<void> {
     this.mirror.clearFaults();
-    if ((await this.host.processes())?.daemon == null) await this.host.startDaemon(this.#daemon);
+    if ((await this.host.processes())?.daemon == null) await this.startDaemon();
     const { transactions, snapshot } = await this.status();
     for (const { id } of transactions) {
       await this.cli("cancel", id);
@@ -319,31 +330,11 @@ export class World {
     if (!isBare(booted)) {
       await this.ok("cleanup", "--pending", "--rollback");
       await this.ok("uninstall", ...(booted?.origin.requested ?? []));
-      await this.host.reboot(this.#daemon);
+      await this.reboot();
     }
     await this.ok("cleanup", "--pending", "--rollback");
     expect((await this.deployments()).map(isBare)).toEqual([true]);
   }
-}
-
-/** Processes and their children, and theirs, as far as they can be seen from here: those of nested namespaces too. */
-async function withDescendants(pids: readonly number[]): Promise<number[]> {
-  const children = new Map<number, number[]>();
-  for (const name of await readdir("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    // The second field is a name in parentheses, which may hold blanks and parentheses (proc_pid_stat(5)).
-    const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
-    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
-  }
-  const found = new Set<number>();
-  const visit = (pid: number): void => {
-    if (found.has(pid)) return;
-    found.add(pid);
-    for (const child of children.get(pid) ?? []) visit(child);
-  };
-  for (const pid of pids) visit(pid);
-  return [...found];
 }
 
 /** Waits for a process that was started with pipes. */

@@ -18,6 +18,12 @@ export async function currentLists(paths: Paths): Promise<string | null> {
   }
 }
 
+/** The generation where it is still there, else the newest one: a plan that is made again may outlive the lists of the first. Null where there is none. */
+export async function usableLists(paths: Paths, generation: string | undefined): Promise<string | null> {
+  if (generation !== undefined && (await stat(listsDir(paths, generation)).catch(() => null)) !== null) return generation;
+  return await currentLists(paths);
+}
+
 /** The directory of a generation. */
 export function listsDir(paths: Paths, generation: string): string {
   return join(paths.lists, generation);

@@ -6,7 +6,7 @@ import { type Archive, digestOf, type Plan } from "../../model/plan.ts";
 import type { Origin } from "../../model/sysroot.ts";
 import type { Request, UndoOf } from "../../model/transaction.ts";
 import type { StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
-import { currentLists } from "../apt/lists.ts";
+import { usableLists } from "../apt/lists.ts";
 import { solve } from "../apt/solve.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
@@ -27,7 +27,7 @@ export function planStage(context: EngineContext): StageEngine {
     if (already.length > 0 && input.request.kind === "install") io.message("info", `the base already has ${already.join(", ")}`);
     const requested = targetPackages(input.request, merge.origin, base);
     const active = requested.filter((spec) => !satisfies(base, spec));
-    const listsGeneration = input.facts.listsGeneration ?? (await currentLists(context.paths)) ?? "";
+    const listsGeneration = (await usableLists(context.paths, input.facts.listsGeneration)) ?? "";
     io.progress(0.2, "resolving dependencies");
     const archives =
       active.length === 0
