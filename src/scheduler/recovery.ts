@@ -57,7 +57,7 @@ async function resume(parts: RecoveryParts, found: RunRow, transactions: readonl
   const wanted = combineAll(transactions.map((transaction) => transaction.request)) ?? row.request;
   const run = parts.makeRun({ ...row, request: isDeploying(row) ? row.request : wanted }, row.facts.transactionId ?? first.id);
   await journal.updateRun(run.row);
-  run.messages.push(...(await journal.messages(row.id, 0)));
+  run.messages.begin(await journal.messages(row.id, 0));
   const members = transactions.map((transaction) => parts.adopt(transaction, run));
   const done = new Set(row.timings.map(({ stage }) => stage));
   for (const member of members) if ([...done].some((stage) => isServed(member, stage))) await parts.endings.end(member, "finished", null);

@@ -16,12 +16,13 @@ import {
   type StageTiming,
 } from "../model/transaction.ts";
 import type { Clock } from "./clock.ts";
-import type { Lease, Locks } from "./locks.ts";
+import type { Locks } from "./locks.ts";
 import type { Meter } from "./meter.ts";
-import { NEEDS_OF } from "./needs.ts";
 import type { Engines, Journal, RunFacts, RunRow, StageIo, StageOutput } from "./ports.ts";
 import type { StageProgress } from "./progress.ts";
 import { resumeOf } from "./resume.ts";
+import { RunLocks } from "./run-locks.ts";
+import { RunMessages } from "./run-messages.ts";
 import type { SnapshotHolder } from "./snapshot.ts";
 import { durationText, type Phase, Watchdog } from "./watchdog.ts";
 
@@ -54,17 +55,17 @@ export class Run {
   readonly id: string;
   /** The transaction it was made for. */
   readonly transactionId: string;
-  readonly messages: RunMessage[] = [];
+  readonly messages: RunMessages;
   /** The most urgent class of those who want it. */
   requestClass: RequestClass;
   readonly #deps: RunDeps;
+  readonly #locks: RunLocks;
   readonly #watchdog: Watchdog;
   #row: RunRow;
   #actor: Actor<typeof transactionMachine> | undefined;
   #abort = new AbortController();
   /** Why the stage was aborted, where that was no cancel. */
   #interruption: StageVerdict | AptOstreeError | null = null;
-  #lease: Lease | undefined;
   #stageProgress: StageProgress | null = null;
   #stageBeganMs = 0;
   #cancelledMs = 0;
@@ -79,6 +80,13 @@ export class Run {
     this.requestClass = requestClass;
     this.#row = row;
     this.#deps = deps;
+    this.#locks = new RunLocks(row.id, deps.locks);
+    this.messages = new RunMessages(row.id, {
+      journal: deps.journal,
+      clock: deps.clock,
+      onMessage: (message) => deps.onMessage(this, message),
+      onRefused: (err) => deps.log.error({ run: row.id, err }, "the journal refused a message"),
+    });
     this.#watchdog = new Watchdog({
       clock: deps.clock,
       onWarning: () => deps.onState(this),
@@ -147,7 +155,7 @@ export class Run {
 
   /** Whether it holds the assembler's lock or is past it: what it does now can no longer be added to. */
   get assembles(): boolean {
-    return this.#lease?.needs.some(({ resource, mode }) => resource === "sysroot" && mode !== "P" && mode !== "F") === true;
+    return this.#locks.updatesSysroot;
   }
 
   /** The error it ended with, or is ending with. */
@@ -207,18 +215,9 @@ export class Run {
     if (stale || !fits) this.#interrupt(stale ? "refresh" : "replan");
   }
 
-  /** Begins with the messages of the run that it was split off from, so that whoever follows misses none. */
-  take(messages: readonly RunMessage[], why: string): void {
-    const seq = messages.length + 1;
-    this.messages.push(...messages, { seq, atMs: this.#deps.clock.now(), level: "info", text: why });
+  /** It is what is left of a run that failed: nobody else is merged into it. */
+  splinter(): void {
     this.#noteFacts({ splinter: true });
-  }
-
-  /** Journals the messages that it was given, once its row is there, and tells the last of them. */
-  keepMessages(): void {
-    const last = this.messages.at(-1);
-    this.#journalMessages(this.messages);
-    if (last !== undefined) this.#deps.onMessage(this, last);
   }
 
   /** It will never begin: nothing of it is left running. */
@@ -245,16 +244,17 @@ export class Run {
     this.#abort = new AbortController();
     this.#interruption = null;
     const { signal } = this.#abort;
+    const { meter } = this.#deps;
     const askedMs = this.#deps.clock.monotonicMs();
-    let beganMs = askedMs;
+    let beganMs: number | null = null;
     try {
       this.#watchdog.enter("waiting");
-      await this.#lock(stage, signal);
+      await this.#locks.take(stage, this.requestClass, signal);
       if (stage === "deploying" || stage === "pruning") await this.#deps.engines.awaitSysroot(this.#outside(signal));
       if (signal.aborted) throw new AptOstreeError("Cancelled", "cancelled before the stage began");
       if (stage === "assembling" && this.#isOvertaken()) return this.#replan();
       beganMs = this.#deps.clock.monotonicMs();
-      this.#deps.meter.observe("lock_wait_seconds", (beganMs - askedMs) / 1000, { stage });
+      meter.observe("lock_wait_seconds", (beganMs - askedMs) / 1000, { stage });
       const { request } = this.#row;
       const output = await this.#work(stage, signal);
       this.#noteFacts(output.facts);
@@ -264,11 +264,12 @@ export class Run {
         return verdict;
       }
       const timing = { stage, waitedMs: beganMs - askedMs, tookMs: this.#deps.clock.monotonicMs() - beganMs, cached: output.cached };
+      meter.observe("stage_seconds", timing.tookMs / 1000, { kind: request.kind, stage, cached: String(output.cached) });
       this.#row = { ...this.#row, timings: [...this.#row.timings, timing] };
       if (stage === "deploying" || stage === "pruning") await this.#deps.snapshots.refresh();
       await this.#save(stage, "done");
       this.#reportStage(stage, 1, this.#text);
-      if (stage !== "assembling") this.#release();
+      if (stage !== "assembling") this.#locks.release();
       this.#deps.onStageDone(this, timing);
       if (this.#interruption !== null) return this.#interrupted(this.#interruption);
       // Lists that a prefetch found fresh enough are not, for the upgrade that it has become meanwhile.
@@ -283,19 +284,21 @@ export class Run {
       return output.verdict;
     } catch (error) {
       // A failed deployment is rolled back under the same lock.
-      if (stage !== "deploying") this.#release();
-      if (this.#interruption !== null && typeof this.#interruption === "string" && !this.#row.cancelRequested) {
-        this.#release();
+      if (stage !== "deploying") this.#locks.release();
+      if (typeof this.#interruption === "string" && !this.#row.cancelRequested) {
+        this.#locks.release();
         return this.#interruption;
       }
       throw await this.#failed(stage, error, signal);
     } finally {
       this.#watchdog.leave();
       this.#waitsOutside = null;
-      const heldMs = this.#deps.clock.monotonicMs() - beganMs;
-      this.#deps.meter.observe("lock_hold_seconds", heldMs / 1000, { stage });
-      if (signal.aborted && this.#cancelledMs > 0)
-        this.#deps.meter.observe("cancel_seconds", (this.#deps.clock.monotonicMs() - this.#cancelledMs) / 1000, { stage });
+      const endedMs = this.#deps.clock.monotonicMs();
+      if (beganMs !== null) {
+        meter.observe("lock_hold_seconds", (endedMs - beganMs) / 1000, { stage });
+        if (stage === "deploying") meter.observe("exclusive_seconds", (endedMs - beganMs) / 1000, {});
+      }
+      if (signal.aborted && this.#cancelledMs > 0) meter.observe("cancel_seconds", (endedMs - this.#cancelledMs) / 1000, { stage });
     }
   }
 
@@ -329,29 +332,13 @@ export class Run {
     return { facts: { outcome }, cached: true, verdict: this.#isUnasked() ? "settled" : "refresh" };
   }
 
-  /** Takes the stage's locks; from assembling to deploying the one lease is kept and upgraded. */
-  async #lock(stage: Stage, signal: AbortSignal): Promise<void> {
-    if (stage === "deploying" && this.#lease !== undefined) {
-      await this.#lease.upgrade("sysroot");
-      return;
-    }
-    this.#release();
-    const priority = this.requestClass === "timer" ? "background" : "interactive";
-    this.#lease = await this.#deps.locks.acquire(NEEDS_OF[stage], { owner: this.id, priority, signal });
-  }
-
-  #release(): void {
-    this.#lease?.release();
-    this.#lease = undefined;
-  }
-
   /** Whether the snapshot that was planned against is no longer the current one. */
   #isOvertaken(): boolean {
     return this.#row.facts.plan?.epoch !== this.#deps.snapshots.current.epoch;
   }
 
   #replan(): StageVerdict {
-    this.#release();
+    this.#locks.release();
     this.#plans += 1;
     if (this.#plans >= MAX_PLANS)
       throw new AptOstreeError("Conflict", `cannot go on: the sysroot was changed ${MAX_PLANS} times while this was planned`);
@@ -362,7 +349,7 @@ export class Run {
   }
 
   #interrupted(how: StageVerdict | AptOstreeError): StageVerdict {
-    this.#release();
+    this.#locks.release();
     if (typeof how !== "string") throw how;
     return how;
   }
@@ -376,7 +363,7 @@ export class Run {
         return isBackground();
       },
       progress: (fraction, text, bytes) => this.#reportStage(stage, fraction, text, bytes),
-      message: (level, text) => this.#say(level, text),
+      message: (level, text) => this.messages.say(level, text),
     };
   }
 
@@ -408,13 +395,13 @@ export class Run {
   }
 
   async #rollBack(): Promise<void> {
-    this.#lease ??= await this.#deps.locks.acquire(NEEDS_OF.deploying, { owner: this.id, priority: "interactive" });
+    await this.#locks.keepForRollback();
     await this.#deps.engines.rollBack(this.transactionId);
     await this.#deps.snapshots.refresh();
   }
 
   async #clean(): Promise<void> {
-    this.#release();
+    this.#locks.release();
     await this.#deps.engines.clean(this.id);
   }
 
@@ -426,7 +413,7 @@ export class Run {
     } catch (error) {
       this.#deps.log.error({ run: this.id, err: error }, "clean-up failed");
       const value = toErrorValue(error);
-      this.#say("warning", value.message);
+      this.messages.say("warning", value.message);
       throw value;
     } finally {
       this.#watchdog.leave();
@@ -458,19 +445,6 @@ export class Run {
     this.#text = text;
     this.#bytes = bytes ?? { done: 0, total: 0 };
     this.#deps.onProgress(this);
-  }
-
-  #say(level: RunMessage["level"], text: string): void {
-    const message: RunMessage = { seq: this.messages.length + 1, atMs: this.#deps.clock.now(), level, text };
-    this.messages.push(message);
-    this.#journalMessages([message]);
-    this.#deps.onMessage(this, message);
-  }
-
-  #journalMessages(messages: readonly RunMessage[]): void {
-    this.#deps.journal
-      .addMessages(this.id, messages)
-      .catch((error: unknown) => this.#deps.log.error({ run: this.id, err: error }, "the journal refused a message"));
   }
 }
 

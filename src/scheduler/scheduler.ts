@@ -27,6 +27,7 @@ import { combineAll } from "./meetings.ts";
 import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
 import { Outlook } from "./outlook.ts";
+import { Patience } from "./patience.ts";
 import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
 import { percentOf } from "./progress.ts";
 import { recover } from "./recovery.ts";
@@ -35,7 +36,7 @@ import { Run, type RunDeps } from "./run.ts";
 import { SnapshotHolder } from "./snapshot.ts";
 import { resolveUndo } from "./undo.ts";
 import { endedView } from "./views.ts";
-import { nameOf, type Waiting } from "./waiting.ts";
+import { nameOf } from "./waiting.ts";
 import { type LockReport, lockReport } from "./waits-for.ts";
 
 /** What the scheduler is made of. */
@@ -75,6 +76,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   readonly #admission: Admission;
   readonly #board: Board;
   readonly #endings: Endings;
+  readonly #patience: Patience;
   readonly #runDeps: RunDeps;
   #stopWatching: () => void = () => {};
   #closing = false;
@@ -118,6 +120,11 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       },
       split: (run, groups) => this.#split(run, groups),
       isClosing: () => this.#closing,
+    });
+    this.#patience = new Patience({
+      clock,
+      waitingOf: (member) => this.#board.waitingOf(member.run),
+      leave: (member, error) => this.#settle(member.run, this.#leave(member, "failed", error.toValue())),
     });
     this.#runDeps = {
       engines,
@@ -220,7 +227,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     if (raise(member.run, scheduling.requestClass) || place.meeting === "promote") this.#admission.changed(member.run, caller.uid);
     if (place.meeting !== "new") this.#board.joined(member.run);
     this.#board.placesChanged();
-    this.#armWait(member);
+    this.#patience.begin(member);
     return id;
   }
 
@@ -255,7 +262,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
 
   async messages(id: string, afterSeq: number): Promise<readonly RunMessage[]> {
     const member = this.#board.members.get(id);
-    if (member !== undefined) return member.run.messages.filter((message) => message.seq > afterSeq);
+    if (member !== undefined) return member.run.messages.all.filter((message) => message.seq > afterSeq);
     const view = await this.transaction(id);
     return await this.#options.journal.messages(view.runId, afterSeq);
   }
@@ -302,7 +309,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     for (const { stage } of run.row.timings)
       if (stage !== "cleaning") member.percent = Math.max(member.percent, percentOf(row.request.kind, { stage, fraction: 1 }));
     raise(run, row.scheduling.requestClass);
-    this.#armWait(member);
+    this.#patience.begin(member);
     return member;
   }
 
@@ -345,7 +352,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       const request = combineAll(members.map((member) => member.row.request));
       if (first === undefined || request === null) return [];
       const part = this.#newRun(request, first.row.id, run.requestClass);
-      part.take(run.messages, `together with other requests this failed: ${run.error?.message ?? "unknown"}; it is tried again apart`);
+      part.splinter();
+      part.messages.begin(run.messages.all);
       return [{ run: part, members, uid: first.row.caller.uid }];
     });
     const rows: RunRow[] = [run.row, ...parts.map((part) => part.run.row)];
@@ -353,35 +361,16 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     await this.#options.journal.regroup(rows, moved);
     for (const part of parts) {
       for (const member of part.members) if (!member.ending) this.#board.members.move(member, part.run);
-      part.run.keepMessages();
+      part.run.messages.sayFirst(`together with other requests this failed: ${run.error?.message ?? "unknown"}; it is tried again apart`);
       this.#admission.add(part.run);
       this.#admission.enqueue(part.run, { uid: part.uid, front: true });
       this.#board.tellOf(part.run);
     }
   }
 
-  #armWait(member: Member): void {
-    const { noWait, waitTimeoutMs } = member.row.scheduling;
-    if (noWait || waitTimeoutMs === 0) return;
-    const dueMs = member.row.createdMs + waitTimeoutMs - this.#clock.now();
-    member.stopWaiting = this.#clock.after(Math.max(dueMs, 0), () => this.#checkWait(member));
-  }
-
-  /** Whoever will not wait, or has waited long enough, is told so as soon as it has to. */
-  #checkWait(member: Member): void {
-    const { noWait, waitTimeoutMs } = member.row.scheduling;
-    if ((!noWait && waitTimeoutMs === 0) || member.ending || !member.announced || !member.run.cancellable) return;
-    if (!noWait && this.#clock.now() < member.row.createdMs + waitTimeoutMs) return;
-    const waiting: Waiting = this.#board.waitingOf(member.run);
-    if (waiting.text === "") return;
-    const why = `${noWait ? "" : `after ${Math.round(waitTimeoutMs / 1000)} s it still waits: `}${waiting.text}`;
-    const error = busy(titleOf(member.row.request), why, waiting.holders).toValue();
-    this.#settle(member.run, this.#leave(member, "failed", error));
-  }
-
   #moved(run: Run): void {
     this.#board.tellOf(run);
-    for (const member of this.#board.members.of(run)) this.#checkWait(member);
+    for (const member of this.#board.members.of(run)) this.#patience.check(member);
   }
 
   #said(run: Run, message: RunMessage): void {
