@@ -340,8 +340,10 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       if (run.cancellable) this.#reshape(run, request);
       this.#admission.changed(run, uid);
       this.#board.tellOf(run);
-    } else if (!run.begun && !this.#admission.isQueued(run)) this.#admission.ended(run);
-    else if (run.joinable)
+    } else if (!run.begun && !this.#admission.isQueued(run)) {
+      run.abandon();
+      this.#admission.ended(run);
+    } else if (run.joinable)
       run.cancel().catch((cause: unknown) => this.#options.log.error({ run: run.id, err: cause }, "cannot cancel a run that nobody wants"));
   }
 
