@@ -1,6 +1,7 @@
 /**
  * libostree's own lock on a sysroot (`_ostree_sysroot_lock`): an open-file-description lock on `ostree/lock`, a file that its holder
- * removes when it is done. We look at it and never take it: our own `ostree admin` children would wait for us.
+ * removes when it is done. We look at it and never take it: our own `ostree admin` children would wait for us. They hold it while
+ * they write, which is how other programs see us and wait; a second daemon is kept away by `extensions/apt-ostree/lock`.
  *
  * dpkg's lock of the running system does not concern us. Nothing of ours reads or writes the running system's dpkg database: planning
  * and assembling go by the one in the base's tree. Whatever dpkg changes in an unlocked /usr is no part of any commit, so waiting for
@@ -40,13 +41,18 @@ export async function awaitSysroot(paths: Pick<Paths, "repo">, { signal, waiting
   }
 }
 
+/** A holder that goes away between the two questions, whether it is there and who it is, is asked for again before it counts as unseen. */
+const LOOKS = 2;
+
 /** "the sysroot is locked by ostree (pid 123)", or null where no other program has the lock. */
 export async function whoLocks(paths: Pick<Paths, "repo">, signal?: AbortSignal): Promise<string | null> {
   const file = join(paths.repo, "../lock");
-  if (!(await isLocked(file, signal))) return null;
-  const holder = await findHolder(file);
-  if (holder === null) return "the sysroot is locked by another program";
-  return holder.isOurs ? null : `the sysroot is locked by ${holder.command} (pid ${holder.pid})`;
+  for (let look = 0; look < LOOKS; look++) {
+    if (!(await isLocked(file, signal))) return null;
+    const holder = await findHolder(file);
+    if (holder !== null) return holder.isOurs ? null : `the sysroot is locked by ${holder.command} (pid ${holder.pid})`;
+  }
+  return "the sysroot is locked by another program";
 }
 
 const LOCKED = 3;
