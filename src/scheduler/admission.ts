@@ -3,7 +3,9 @@
  * every run that it conflicts with has ended. What has begun contends for locks; so only a few ever do, however many wait.
  */
 import { type Kind, REQUEST_CLASSES, type Request, type RequestClass, STAGES_OF, type Stage } from "../model/transaction.ts";
+import { Acquaintance } from "./acquaintance.ts";
 import type { Clock } from "./clock.ts";
+import { Line } from "./line.ts";
 import { combine, type Meeting, meet } from "./meetings.ts";
 import { excludes } from "./needs.ts";
 import { FairQueue } from "./queue.ts";
@@ -23,16 +25,20 @@ interface Entry {
   pool: Pool;
   /** Ids of the runs that must end first. */
   readonly after: Set<string>;
+  /** Those that wait for this one. */
+  readonly before: Set<Entry>;
   queued: boolean;
 }
 
 /** Every run that has not ended, in its pool. */
 export class Admission {
   readonly #queues: Readonly<Record<Pool, FairQueue<Entry>>>;
+  readonly #lines: Readonly<Record<Pool, Line<Entry>>>;
   readonly #clock: Clock;
   readonly #onBegin: (run: Run) => void;
   /** In the order of arrival. */
   readonly #entries = new Map<string, Entry>();
+  readonly #acquaintance = new Acquaintance<Entry>();
   readonly #active: Readonly<Record<Pool, Set<Entry>>> = { writers: new Set(), fetchers: new Set(), pruners: new Set() };
 
   /** `onBegin` is called for a run that has its turn, and begins it. */
@@ -41,11 +47,13 @@ export class Admission {
     this.#onBegin = onBegin;
     const queue = (): FairQueue<Entry> => new FairQueue({ now: () => clock.monotonicMs() });
     this.#queues = { writers: queue(), fetchers: queue(), pruners: queue() };
+    const { writers, fetchers, pruners } = this.#queues;
+    this.#lines = { writers: new Line(writers, clock), fetchers: new Line(fetchers, clock), pruners: new Line(pruners, clock) };
   }
 
   /** Where a request belongs that comes now. It never passes a run that it conflicts with. */
   placeFor(request: Request): Place {
-    const entries = [...this.#entries.values()];
+    const entries = this.#acquaintance.of(request);
     const meetings = entries.map((entry) => meet(entry.run.request, request));
     const lastConflict = meetings.lastIndexOf("conflict");
     for (const [index, meeting] of meetings.entries()) {
@@ -60,8 +68,18 @@ export class Admission {
 
   /** Knows a run from now on, so that others meet it. It is not in line yet. */
   add(run: Run, after: readonly Run[] = []): void {
-    const ids = after.filter((other) => this.#entries.has(other.id)).map((other) => other.id);
-    this.#entries.set(run.id, { run, pool: poolOf(run.request.kind), after: new Set(ids), queued: false });
+    const others = after.flatMap((other) => this.#entries.get(other.id) ?? []);
+    const ids = others.map((other) => other.run.id);
+    const entry: Entry = { run, pool: poolOf(run.request.kind), after: new Set(ids), before: new Set(), queued: false };
+    for (const other of others) other.before.add(entry);
+    this.#entries.set(run.id, entry);
+    this.#acquaintance.put(entry, run.request);
+  }
+
+  /** A run has another request than before: others meet it as that from now on. */
+  reshaped(run: Run): void {
+    const entry = this.#entries.get(run.id);
+    if (entry !== undefined) this.#acquaintance.put(entry, run.request);
   }
 
   /** Puts a run in line, once; one that comes back goes to the front of its user's. */
@@ -102,9 +120,11 @@ export class Admission {
     const entry = this.#entries.get(run.id);
     if (entry === undefined) return;
     this.#entries.delete(run.id);
+    this.#acquaintance.delete(entry);
     this.#queues[entry.pool].remove(run.id);
     this.#active[entry.pool].delete(entry);
-    for (const other of this.#entries.values()) {
+    for (const id of entry.after) this.#entries.get(id)?.before.delete(entry);
+    for (const other of entry.before) {
       if (other.after.delete(run.id) && other.after.size === 0 && other.queued) this.#queues[other.pool].unblock(other.run.id);
     }
     this.#pump();
@@ -131,14 +151,12 @@ export class Admission {
   }
 
   /** Whom a run in line waits for: those it conflicts with, else those that have its pool's slots; and its place, from 1. Null for any other. */
-  explain(run: Run): { readonly place: number; readonly after: readonly Run[]; readonly ahead: readonly Run[] } | null {
+  explain(run: Run): { readonly place: number; readonly after: readonly Run[] } | null {
     const entry = this.#entries.get(run.id);
     if (entry === undefined || run.begun || !entry.queued) return null;
-    const line = this.#queues[entry.pool].order();
-    const index = line.findIndex(({ id }) => id === run.id);
     const after = [...entry.after].flatMap((id) => this.#entries.get(id)?.run ?? []);
     const holders = after.length > 0 ? after : [...this.#active[entry.pool]].map((active) => active.run);
-    return { place: index + 1, after: holders, ahead: line.slice(0, Math.max(index, 0)).map(({ value }) => value.run) };
+    return { place: this.#lines[entry.pool].placeOf(run.id), after: holders };
   }
 
   /** The runs that a request in this place would have to wait for. */

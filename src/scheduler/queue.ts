@@ -41,6 +41,7 @@ export class FairQueue<T> {
   readonly #byArrival = new Heap<Item<T>>(arrivedBefore);
   readonly #lanes: Readonly<Record<RequestClass, Lane<T>>> = { interactive: new Lane(), gui: new Lane(), timer: new Lane() };
   #added = 0;
+  #changes = 0;
 
   /** `now` is a clock that never goes back; `ageMs`: see `DEFAULT_QUEUE_AGE_MS`. */
   constructor(options: { now: () => number; ageMs?: number }) {
@@ -51,6 +52,11 @@ export class FairQueue<T> {
   /** How many wait, blocked ones included. */
   get size(): number {
     return this.#items.size;
+  }
+
+  /** Rises whenever the order of those that wait may have changed otherwise than by ageing. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /**
@@ -69,7 +75,8 @@ export class FairQueue<T> {
     const item = this.#items.get(id);
     if (item === undefined) return false;
     this.#items.delete(id);
-    if (!item.blocked) this.#leave(item);
+    if (item.blocked) this.#changes += 1;
+    else this.#leave(item);
     return true;
   }
 
@@ -79,7 +86,8 @@ export class FairQueue<T> {
     if (item === undefined || REQUEST_CLASSES.indexOf(requestClass) >= REQUEST_CLASSES.indexOf(item.entry.requestClass)) return false;
     if (!item.blocked) this.#leave(item);
     item.entry = { ...item.entry, requestClass };
-    if (!item.blocked) this.#enter(item);
+    if (item.blocked) this.#changes += 1;
+    else this.#enter(item);
     return true;
   }
 
@@ -148,11 +156,13 @@ export class FairQueue<T> {
   }
 
   #enter(item: Item<T>): void {
+    this.#changes += 1;
     this.#byArrival.add(item);
     this.#lanes[item.entry.requestClass].enter(item);
   }
 
   #leave(item: Item<T>): void {
+    this.#changes += 1;
     this.#byArrival.delete(item);
     this.#lanes[item.entry.requestClass].leave(item);
   }

@@ -321,7 +321,9 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   }
 
   #reshape(run: Run, request: Request): void {
-    if (digestOf(request) !== digestOf(run.request)) run.reshape(request);
+    if (digestOf(request) === digestOf(run.request)) return;
+    run.reshape(request);
+    this.#admission.reshaped(run);
   }
 
   /** Ends a member's part in a run that others still want: what only it wanted is no longer done. */
