@@ -333,6 +333,27 @@ describe("a damaged database", () => {
     }
   });
 
+  it("is looked for in the newest thousand and in all that has not ended; an older row is refused when somebody asks for it", async () => {
+    const journal = await open();
+    const ended = { state: "finished" } as const;
+    const [old, active] = [await add(journal, ended, ended), await add(journal)];
+    await Promise.all(Array.from({ length: 1000 }, () => add(journal, ended, ended)));
+    await journal.close();
+    const harm = (id: string): void => {
+      const db = new Database(path);
+      db.prepare("update tx set request = '{' where id = ?").run(id);
+      db.close();
+    };
+    harm(old.row.id);
+    const again = await open();
+    expect(again.setAside).toBeNull();
+    expect(await again.transactions(1000)).toHaveLength(1000);
+    await expect(again.transaction(old.row.id)).rejects.toMatchObject({ code: "JournalCorrupt" });
+    await again.close();
+    harm(active.row.id);
+    await (await expectSetAside()).close();
+  });
+
   it("takes along what was only in its write-ahead log, and leaves nothing of it to the new one", async () => {
     const journal = await open();
     await Promise.all(Array.from({ length: 200 }, () => add(journal)));
