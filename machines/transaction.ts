@@ -10,7 +10,7 @@ import { STAGES, type Stage } from "../src/model/transaction.ts";
 /** What the machine must know to decide; everything else is in the journal row. */
 export interface TransactionContext {
   readonly runId: string;
-  /** The stages of this kind of run, in order. */
+  /** The stages of this kind of run, in order; others where the run has come to do more, or less. */
   readonly stages: readonly Stage[];
   /** Why it will end as failed; set by the first failing stage. */
   readonly error: ErrorValue | null;
@@ -29,11 +29,11 @@ export interface TransactionInput {
   readonly resume?: { readonly at: ResumePoint | null; readonly error: ErrorValue | null; readonly cancelRequested: boolean };
 }
 
-/** `STAGE_BEGAN`: the locks of the stage are held and its work begins. */
-export type TransactionEvent = { type: "CANCEL" } | { type: "STAGE_BEGAN" };
+/** `STAGE_BEGAN`: the locks of the stage are held and its work begins. `RESHAPE`: the run is to do what another request wants. */
+export type TransactionEvent = { type: "CANCEL" } | { type: "STAGE_BEGAN" } | { type: "RESHAPE"; stages: readonly Stage[] };
 
-/** How a stage ended well: go on, plan again because the sysroot changed, or nothing more to do. */
-export type StageVerdict = "proceed" | "replan" | "settled";
+/** How a stage ended well: go on, plan again because the sysroot or the request changed, even with fresh lists, or nothing more to do. */
+export type StageVerdict = "proceed" | "replan" | "refresh" | "settled";
 
 interface StageActorInput {
   readonly runId: string;
@@ -67,6 +67,7 @@ const base = setup({
     /** Tells the running stage to stop; the promise is still awaited. */
     abortStage: () => {},
     noteCancel: assign({ cancelRequested: true }),
+    takeStages: assign({ stages: ({ context, event }) => (event.type === "RESHAPE" ? event.stages : context.stages) }),
     noteError: assign({
       error: ({ context, event }) => context.error ?? ((event as DoneEvent).error as ErrorValue),
     }),
@@ -76,6 +77,7 @@ const base = setup({
     uses: ({ context }, params: { stage: Stage }) => context.stages.includes(params.stage),
     verdictIs: ({ event }, params: { verdict: StageVerdict }) => (event as DoneEvent).output === params.verdict,
     mustReplan: ({ context, event }) => (event as DoneEvent).output === "replan" && context.stages.includes("planning"),
+    mustRefresh: ({ context, event }) => (event as DoneEvent).output === "refresh" && context.stages.includes("refreshing"),
     cancelRequested: ({ context }) => context.cancelRequested,
     hasFailed: ({ context }) => context.error !== null,
   },
@@ -103,6 +105,7 @@ function onStageDone(stage: Stage) {
     { guard: { type: "verdictIs" as const, params: { verdict: "settled" as const } }, target: "#run.cleaning" },
     // Entered anew even from planning itself: only then is its actor made again.
     { guard: "mustReplan" as const, target: "#run.planning", reenter: true },
+    { guard: "mustRefresh" as const, target: "#run.refreshing", reenter: true },
     ...nextAfter(stage),
   ];
 }
@@ -141,9 +144,10 @@ export const transactionMachine = base.createMachine({
     resumeAt: input.resume?.at ?? null,
   }),
   initial: "queued",
+  on: { RESHAPE: { actions: "takeStages" } },
   states: {
     queued: {
-      description: "journalled; begins at once, its first stage waits for its locks",
+      description: "journalled; begins when it has its turn, its first stage waits for its locks",
       always: beginAt(),
     },
     refreshing: cancellableStage("refreshing", "fetches package lists and the base's new commit"),
@@ -156,7 +160,7 @@ export const transactionMachine = base.createMachine({
       invoke: {
         src: "runStage",
         input: ({ context }) => ({ runId: context.runId, stage: "deploying" as const }),
-        onDone: [{ guard: "mustReplan", target: "planning" }, { target: "cleaning" }],
+        onDone: [{ guard: "mustReplan", target: "planning" }, { guard: "mustRefresh", target: "refreshing" }, { target: "cleaning" }],
         onError: [
           { guard: "cancelRequested", target: "cleaning" },
           { target: "rollingBack", actions: "noteError" },

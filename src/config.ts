@@ -13,6 +13,10 @@ export interface Config extends EngineSettings {
   readonly logLevel: string;
   /** Ended transactions that the journal keeps. */
   readonly keepTransactions: number;
+  /** Transactions that one user may have waiting or running. */
+  readonly maxTransactionsPerUser: number;
+  /** How long the daemon stays with nothing to do, where the bus can start it again; 0 for ever. */
+  readonly idleExitMs: number;
 }
 
 interface Key {
@@ -29,6 +33,8 @@ export const CONFIG_KEYS = {
   refreshTimeoutSeconds: { fallback: 300, min: 1, max: 86_400 },
   keepLayers: { fallback: 4, min: 0, max: 1000 },
   keepTransactions: { fallback: 1000, min: 10, max: 1_000_000 },
+  maxTransactionsPerUser: { fallback: 100, min: 1, max: 100_000 },
+  idleExitSeconds: { fallback: 300, min: 0, max: 604_800 },
 } as const satisfies Record<string, Key>;
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"];
@@ -68,6 +74,8 @@ export function parseConfig(text: string, file: string): Config {
     refreshTimeoutMs: number("refreshTimeoutSeconds") * 1000,
     keepLayers: number("keepLayers"),
     keepTransactions: number("keepTransactions"),
+    maxTransactionsPerUser: number("maxTransactionsPerUser"),
+    idleExitMs: number("idleExitSeconds") * 1000,
     logLevel,
   };
 }

@@ -14,6 +14,7 @@ import { CONFIG_KEYS } from "./config.ts";
 import { ERRORS } from "./model/errors.ts";
 import { KINDS, STAGES, STAGES_OF } from "./model/transaction.ts";
 import { checkoutRoot } from "./sandbox/layout.ts";
+import { type Clauses, MEETINGS } from "./scheduler/meetings.ts";
 import { NEEDS_OF } from "./scheduler/needs.ts";
 
 /** The makers of the blocks, by NAME. */
@@ -23,6 +24,7 @@ export const BLOCKS: Readonly<Record<string, () => string>> = {
   cli: cliReference,
   config: configTable,
   stages: stageTables,
+  meetings: meetingTable,
 };
 
 /** The text with every generated block made anew; markers that are not there are not missed. Throws where a block has no end or no maker. */
@@ -77,6 +79,17 @@ function stageTables(): string {
   const kinds = KINDS.map((kind) => [kind, STAGES_OF[kind].join(", ")]);
   const stages = STAGES.map((stage) => [stage, NEEDS_OF[stage].map(({ resource, mode }) => `${resource} ${mode}`).join(", ")]);
   return `${table(["kind", "stages"], kinds)}\n${table(["stage", "locks"], stages)}`;
+}
+
+/** Rows: the request that is there; columns: the newcomer. */
+function meetingTable(): string {
+  const rows = KINDS.map((there) => [`**${there}**`, ...KINDS.map((newcomer) => clausesText(MEETINGS[there][newcomer]))]);
+  return table(["", ...KINDS], rows);
+}
+
+function clausesText(clauses: Clauses): string {
+  const last = clauses.at(-1)?.[0] === "always" ? [] : ["queue"];
+  return [...clauses.map(([condition, meeting]) => (condition === "always" ? meeting : `${condition}: ${meeting}`)), ...last].join("; ");
 }
 
 /** The command tree is only looked at: none of its commands runs, so that nothing is printed or connected to. */
@@ -148,10 +161,10 @@ function guardOf(transition: Transition): { type: string; values: string[] } | n
 /** A run goes only from one of its kind's stages to the next, or back to its plan: the other guarded ways are taken by no kind there is. */
 function happens(state: State, target: State, transition: Transition): boolean {
   const guard = guardOf(transition)?.type;
-  if (guard !== "uses" && guard !== "mustReplan") return true;
+  if (guard !== "uses" && guard !== "mustReplan" && guard !== "mustRefresh") return true;
   return KINDS.some((kind) => {
     const stages: readonly string[] = STAGES_OF[kind];
-    if (guard === "mustReplan") return stages.includes(state.key) && stages.includes("planning");
+    if (guard !== "uses") return stages.includes(state.key) && stages.includes(target.key);
     return stages[stages.indexOf(state.key) + 1] === target.key && (state.key === "queued" || stages.includes(state.key));
   });
 }

@@ -2,7 +2,10 @@
 import type { DaemonClient } from "../dbus/client.ts";
 
 /** A connection to the daemon, as far as the commands use it. */
-export type Daemon = Pick<DaemonClient, "status" | "submit" | "transaction" | "transactions" | "messages" | "cancel" | "follow" | "close">;
+export type Daemon = Pick<
+  DaemonClient,
+  "status" | "statusAfter" | "submit" | "transaction" | "transactions" | "messages" | "cancel" | "metrics" | "lockReport" | "follow" | "close"
+>;
 
 /** One of the two standard streams that are written to. */
 export interface Output {

@@ -42,6 +42,18 @@ export function durationOf(ms: number): string {
   return `${Math.floor(whole / 3600)} h ${pad2(Math.floor((whole % 3600) / 60))} min`;
 }
 
+/** A duration as a guess deserves it: "3 s", "40 s", "2 min", "1 h 10 min". */
+export function roughDurationOf(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  if (seconds < 10) return `${seconds} s`;
+  const toFive = Math.round(seconds / 5) * 5;
+  if (toFive < 60) return `${toFive} s`;
+  const minutes = Math.max(1, Math.round(seconds / 60));
+  if (minutes < 60) return `${minutes} min`;
+  const toTen = Math.round(minutes / 10) * 10;
+  return toTen % 60 === 0 ? `${toTen / 60} h` : `${Math.floor(toTen / 60)} h ${toTen % 60} min`;
+}
+
 /** A moment, in UTC to the second: "2026-07-01T12:00:03Z". */
 export function timeOf(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");

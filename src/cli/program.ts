@@ -1,5 +1,6 @@
 /** The command tree of `apt-ostree`: names, options and help; what a command does is in `commands/`, loaded when it runs. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { MAX_WAIT_TIMEOUT_MS } from "../dbus/wire.ts";
 import type { CleanupTarget, Kind } from "../model/transaction.ts";
 import { release } from "../release.ts";
 import type { ChangeOptions, ChangeValues } from "./commands/change.ts";
@@ -22,6 +23,9 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
 ];
 
 const EXIT_STATUS_HELP = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${String(status).padStart(3)}  ${meaning}`).join("\n")}`;
+
+/** A week: `MAX_WAIT_TIMEOUT_MS` of the daemon. */
+const MAX_WAIT_SECONDS = MAX_WAIT_TIMEOUT_MS / 1000;
 
 const WHILE_FOLLOWING = `
 Ctrl-C cancels the transaction and waits until that is done; a second one leaves at once.
@@ -62,6 +66,7 @@ export function makeProgram(context: Context, finished: (status: number) => void
   addStatus(program, context, run);
   addChanges(program, context, run);
   addTransactions(program, context, run);
+  addInsights(program, context, run);
   if (compose === undefined) program.command("compose").description(COMPOSE_DESCRIPTION);
   else adopt(program, compose);
   return program;
@@ -77,6 +82,12 @@ function addStatus(program: Command, context: Context, run: Run): void {
     .option("-v, --verbose", "show everything about each deployment")
     .option("-b, --booted", "show the booted deployment only")
     .option("--pending-exit-77", "exit with status 77 if a deployment waits for the next boot")
+    .option("--wait", "wait until the deployments have changed; Ctrl-C stops waiting")
+    .addOption(
+      new Option("--since-epoch <epoch>", "wait until the status is newer than this one; status -v and --json show the epoch")
+        .argParser((value) => parseWhole(value, 0, Number.MAX_SAFE_INTEGER))
+        .implies({ wait: true }),
+    )
     .action((_options, command: Command) =>
       run(command, async (globals) => (await import("./commands/status.ts")).status(context, globals, command.opts())),
     );
@@ -91,6 +102,13 @@ function addChanges(program: Command, context: Context, run: Run): void {
       .description(description)
       .option("--no-follow", "print the transaction's id and exit")
       .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
+      .addOption(new Option("--no-wait", "fail at once if it would have to wait for another transaction").conflicts("waitTimeout"))
+      .addOption(
+        new Option("--wait-timeout <seconds>", "fail if it has waited so long for other transactions").argParser((value) =>
+          parseWhole(value, 1, MAX_WAIT_SECONDS),
+        ),
+      )
+      .option("--background", "let the requests that people wait for go first")
       .addHelpText("after", WHILE_FOLLOWING);
   const idempotent = "succeed where the request is already satisfied";
   const unchanged = "exit with status 77 if nothing changed";
@@ -116,6 +134,10 @@ function addChanges(program: Command, context: Context, run: Run): void {
     .option("--unchanged-exit-77", unchanged)
     .action((_options, command: Command) => change("upgrade", command, {}));
   changing("rollback", "make the previous deployment the default again").action((_options, command: Command) => change("rollback", command, {}));
+  changing("undo", "take back what a transaction changed, and nothing else")
+    .addArgument(transactionId())
+    .option("--unchanged-exit-77", unchanged)
+    .action((id: string, _options, command: Command) => change("undo", command, { undoes: id }));
   changing("refresh-md", "fetch package lists")
     .alias("makecache")
     .action((_options, command: Command) => change("refresh", command, {}));
@@ -135,7 +157,6 @@ function addChanges(program: Command, context: Context, run: Run): void {
 }
 
 function addTransactions(program: Command, context: Context, run: Run): void {
-  const id = (): Argument => new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
   program
     .command("cancel")
     .description("cancel a transaction and wait until it has ended")
@@ -148,14 +169,14 @@ function addTransactions(program: Command, context: Context, run: Run): void {
     .command("list", { isDefault: true })
     .description("list the newest transactions, newest first")
     .option("--json", "print a JSON array")
-    .addOption(new Option("-n, --limit <count>", "how many").argParser(parseLimit).default(20))
+    .addOption(new Option("-n, --limit <count>", "how many").argParser((value) => parseWhole(value, 1, 1000)).default(20))
     .action((options: { json?: boolean; limit: number }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).list(context, globals, options)),
     );
   group
     .command("show")
     .description("show a transaction with its result and messages")
-    .addArgument(id())
+    .addArgument(transactionId())
     .option("--json", "print one JSON document")
     .action((given: string, options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).show(context, globals, given, options)),
@@ -163,17 +184,37 @@ function addTransactions(program: Command, context: Context, run: Run): void {
   group
     .command("follow")
     .description("follow a transaction from its first message to its end; Ctrl-C stops the following only")
-    .addArgument(id())
+    .addArgument(transactionId())
     .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
     .action((given: string, options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/transactions.ts")).attach(context, globals, given, options)),
     );
 }
 
-function parseLimit(value: string): number {
-  const limit = /^\d{1,4}$/.test(value) ? Number(value) : 0;
-  if (limit < 1 || limit > 1000) throw new InvalidArgumentError("It must be a number from 1 to 1000.");
-  return limit;
+function addInsights(program: Command, context: Context, run: Run): void {
+  program
+    .command("metrics")
+    .description("print what the daemon has measured of itself, for Prometheus")
+    .action((_options, command: Command) => run(command, async (globals) => (await import("./commands/metrics.ts")).metrics(context, globals)));
+  program
+    .command("debug")
+    .description("look into the daemon")
+    .command("locks")
+    .description("show who holds and who waits for which locks, and check their history; exits with status 1 if a rule was broken")
+    .option("--json", "print one JSON document")
+    .action((options: { json?: boolean }, command: Command) =>
+      run(command, async (globals) => (await import("./commands/debug.ts")).locks(context, globals, options)),
+    );
+}
+
+function transactionId(): Argument {
+  return new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
+}
+
+function parseWhole(value: string, min: number, max: number): number {
+  const whole = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(whole >= min && whole <= max)) throw new InvalidArgumentError(`It must be a number from ${min} to ${max}.`);
+  return whole;
 }
 
 /** Adds a command that was made elsewhere, so that it and all below it write, exit and print help as the others do. */

@@ -1,9 +1,9 @@
 /** The progress of one transaction, in the way that suits what standard output is. */
 import type { FollowEvent } from "../dbus/follow.ts";
-import type { RunMessage, RunState, TransactionView } from "../model/transaction.ts";
+import { isFinal, type RunMessage, type RunState, type TransactionView } from "../model/transaction.ts";
 import type { Clock, Context, Globals, Output } from "./context.ts";
 import { bytesOf, paint, printable, shorten } from "./format.ts";
-import { labelOf, waitingOf } from "./stages.ts";
+import { classOf, etaOf, labelOf, waitingOf } from "./stages.ts";
 
 /** Shows what happens. `show` gets every event in order, the last one being `finished` unless the following was given up. */
 export interface Progress {
@@ -39,18 +39,26 @@ function messageText(output: Output, { level, text }: RunMessage): string {
   return `${paint(output, level === "error" ? "red" : "yellow", `${level}:`)} ${printable(text)}`;
 }
 
-/** The line of a transaction, at most `columns` - 1 characters, so that no terminal wraps it: "[ 43%] unpacking nginx · 12.3/20.1 MB". */
+/**
+ * The line of a transaction, at most `columns` - 1 characters, so that no terminal wraps it:
+ * "[ 43%] unpacking nginx · 12.3/20.1 MB · about 40 s left".
+ */
 export function progressLine(view: TransactionView, columns: number): string {
   const { percent, text, bytesDone, bytesTotal } = view.progress;
   const waiting = waitingOf(view);
   const whole = Math.max(0, Math.min(100, Math.floor(percent)));
   const head = waiting !== "" && whole === 0 ? "" : `[${String(whole).padStart(3)}%] `;
   const bytes = waiting === "" ? bytesOf(bytesDone, bytesTotal) : "";
-  const tail = bytes === "" ? "" : ` · ${bytes}`;
-  const body = waiting || bodyOf(view, text);
-  const room = columns - 1 - head.length - tail.length;
-  // The numbers are worth more than the end of a long text, but not more than all of it.
-  return room >= Math.min(12, [...body].length) ? `${head}${shorten(body, room)}${tail}` : shorten(`${head}${body}`, columns - 1);
+  const warning = view.warning === "" ? "" : `${printable(view.warning)}: `;
+  const body = `${warning}${waiting || bodyOf(view, text)}`;
+  // The numbers are worth more than the end of a long text, but not more than all of it; the first are worth most.
+  const numbers = [bytes, isFinal(view.state) ? "" : etaOf(view), classOf(view)].filter((part) => part !== "");
+  for (; numbers.length > 0; numbers.pop()) {
+    const tail = numbers.map((part) => ` · ${part}`).join("");
+    const room = columns - 1 - head.length - tail.length;
+    if (room >= Math.min(12, [...body].length)) return `${head}${shorten(body, room)}${tail}`;
+  }
+  return shorten(`${head}${body}`, columns - 1);
 }
 
 function bodyOf(view: TransactionView, text: string): string {
@@ -130,6 +138,7 @@ class PlainProgress implements Progress {
   /** Whether the label still ends the last line. */
   #open = false;
   #waiting = "";
+  #warning = "";
 
   constructor(output: Output) {
     this.#output = output;
@@ -151,6 +160,8 @@ class PlainProgress implements Progress {
     // Cleaning up belongs to the stage before it, whose outcome only the end tells.
     if (view.state === "cleaning") return;
     if (view.state !== this.#state) this.#close(view.state === "rollingBack" ? "failed" : view.state === "cancelling" ? "stopped" : "done");
+    if (view.warning !== "" && view.warning !== this.#warning) this.note(`${paint(this.#output, "yellow", "warning:")} ${printable(view.warning)}`);
+    this.#warning = view.warning;
     const waiting = waitingOf(view);
     if (waiting !== "" && waiting !== this.#waiting) this.note(`${waiting.charAt(0).toUpperCase()}${waiting.slice(1)}`);
     this.#waiting = waiting;
@@ -213,7 +224,8 @@ class JsonProgress implements Progress {
   show(event: FollowEvent): void {
     if (event.kind === "lost") this.#line({ event: "lost" });
     else if (event.kind === "message") this.#line({ event: "message", id: event.view.id, ...event.message });
-    else if (event.kind === "progress") this.#line({ event: "progress", id: event.view.id, state: event.view.state, ...event.view.progress });
+    else if (event.kind === "progress")
+      this.#line({ event: "progress", id: event.view.id, state: event.view.state, ...event.view.progress, eta: event.view.eta });
     else this.#line({ event: event.kind, transaction: event.view });
   }
 

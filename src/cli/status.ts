@@ -6,7 +6,7 @@ import type { TransactionView } from "../model/transaction.ts";
 import type { Output } from "./context.ts";
 import { diffCount, diffText } from "./diff.ts";
 import { bytesOf, paint, printable, timeOf } from "./format.ts";
-import { waitingOf } from "./stages.ts";
+import { classOf, etaOf, waitingOf } from "./stages.ts";
 
 /** What is shown of the state. */
 export interface StatusOptions {
@@ -23,8 +23,9 @@ const LABEL_WIDTH = 23;
 export function statusText(status: DaemonStatus, output: Pick<Output, "colour">, options: StatusOptions): string {
   const { snapshot, transactions } = status;
   const active = transactions.length;
+  const epoch = options.verbose ? `Epoch: ${snapshot.epoch}\n` : "";
   const blocks = [
-    `State: ${active === 0 ? "idle" : paint(output, "yellow", "busy")}\n${transactions.map((view) => transactionText(view)).join("")}`,
+    `State: ${active === 0 ? "idle" : paint(output, "yellow", "busy")}\n${transactions.map((view) => transactionText(view)).join("")}${epoch}`,
     `Deployments:\n${deploymentsText(snapshot, output, options)}`,
     snapshot.warnings.map((warning) => `${paint(output, "yellow", "warning:")} ${printable(warning)}\n`).join(""),
   ];
@@ -34,11 +35,14 @@ export function statusText(status: DaemonStatus, output: Pick<Output, "colour">,
 /** "Transaction: install nginx (7f3a…)" with what it does and who asked. */
 function transactionText(view: TransactionView): string {
   const { percent, text, bytesDone, bytesTotal } = view.progress;
-  const doing = waitingOf(view) || [printable(text), bytesOf(bytesDone, bytesTotal)].filter((part) => part !== "").join(" · ");
+  const parts = waitingOf(view) === "" ? [printable(text), bytesOf(bytesDone, bytesTotal), etaOf(view)] : [waitingOf(view), etaOf(view)];
+  const doing = parts.filter((part) => part !== "").join(" · ");
+  const warning = view.warning === "" ? "" : `    Warning: ${printable(view.warning)}\n`;
+  const requestClass = classOf(view) === "" ? "" : `      Class: ${classOf(view)}\n`;
   const joined = view.joinedWith.length === 0 ? "" : ` JoinedWith: ${view.joinedWith.join(" ")}\n`;
   return (
     `Transaction: ${printable(view.title)} (${view.id})\n` +
-    `   Progress: ${view.state} ${Math.floor(percent)}%${doing === "" ? "" : ` (${doing})`}\n` +
+    `   Progress: ${view.state} ${Math.floor(percent)}%${doing === "" ? "" : ` (${doing})`}\n${warning}${requestClass}` +
     `  Initiator: client(id:${printable(view.caller.agent)} dbus:${view.caller.sender} pid:${view.caller.pid} uid:${view.caller.uid})\n${joined}`
   );
 }

@@ -5,7 +5,8 @@ import type { Caller, Request } from "../model/transaction.ts";
 /** What a caller wants to do. Reading is not among it: that is for everyone. */
 export type Action =
   | { readonly verb: "submit"; readonly request: Request }
-  | { readonly verb: "cancel"; readonly transaction: string }
+  /** `ownerUid` is the user who asked for the transaction. */
+  | { readonly verb: "cancel"; readonly transaction: string; readonly ownerUid: number }
   | { readonly verb: "reload" };
 
 /** How a caller may be asked. */
@@ -20,11 +21,12 @@ export interface Authority {
   check(caller: Caller, action: Action, asking: Asking): Promise<void>;
 }
 
-/** The rule without polkit: only root and the user the daemon itself runs as may change anything. */
+/** The rule without polkit: only root and the user the daemon itself runs as may change anything, but everyone may cancel what is theirs. */
 export function ownerAuthority(ownUid: number): Authority {
   return {
     async check(caller, action): Promise<void> {
       if (caller.uid === 0 || caller.uid === ownUid) return;
+      if (action.verb === "cancel" && caller.uid === action.ownerUid) return;
       throw new AptOstreeError("NotAuthorized", `cannot ${nameOf(action)}: user ${caller.uid} may only look; run it as root`, {
         details: { uid: caller.uid },
       });

@@ -16,6 +16,7 @@ const DEPARTURES = `type='signal',sender='${DRIVER.destination}',interface='${DR
 export class Callers {
   readonly #bus: Bus;
   readonly #known = new Map<string, Promise<Credentials>>();
+  readonly #onLeft = new Set<(sender: string) => void>();
   readonly #stop: (() => unknown)[] = [];
 
   private constructor(bus: Bus) {
@@ -27,7 +28,7 @@ export class Callers {
     const callers = new Callers(bus);
     callers.#stop.push(
       bus.onSignal((signal) => {
-        if (signal.sender === DRIVER.destination && signal.member === "NameOwnerChanged") callers.#known.delete(String(signal.body[0]));
+        if (signal.sender === DRIVER.destination && signal.member === "NameOwnerChanged") callers.#left(String(signal.body[0]));
       }),
       await bus.addMatch(DEPARTURES),
     );
@@ -54,10 +55,21 @@ export class Callers {
     }
   }
 
+  /** Hears the unique name of everyone who leaves the bus, until `close`. */
+  onLeft(listener: (sender: string) => void): void {
+    this.#onLeft.add(listener);
+  }
+
   /** Forgets everyone. */
   async close(): Promise<void> {
     this.#known.clear();
+    this.#onLeft.clear();
     for (const stop of this.#stop) await stop();
+  }
+
+  #left(name: string): void {
+    this.#known.delete(name);
+    for (const listener of this.#onLeft) listener(name);
   }
 
   async #ask(sender: string): Promise<Credentials> {

@@ -1,7 +1,8 @@
 /** The daemon as its clients see it: what the command line uses, and any other program of ours could. */
 import { AptOstreeError } from "../model/errors.ts";
 import type { RunMessage, TransactionView } from "../model/transaction.ts";
-import type { StatusView } from "../scheduler/api.ts";
+import type { LockReport, StatusView } from "../scheduler/api.ts";
+import { startOwner } from "./activation.ts";
 import { Bus, DRIVER } from "./bus.ts";
 import { fromRemote } from "./faults.ts";
 import { type FollowEvent, followTransaction } from "./follow.ts";
@@ -11,11 +12,21 @@ import { BUS_NAME, ROOT_PATH, type Submission } from "./wire.ts";
 
 /** Below the 128 open calls that a system bus allows a connection. */
 const MAX_OPEN_CALLS = 64;
+/** One wait for a status, and how long its answer may take beyond it. */
+const WAIT_PART_MS = 20_000;
+const ANSWER_MS = 10_000;
+const PATIENCE_MS = 60_000;
+/** How soon a daemon that left is asked again where the bus says nothing new. */
+const RETRY_MS = 1000;
 const OWNER_CHANGES = `type='signal',sender='${DRIVER.destination}',interface='${DRIVER.interface}',member='NameOwnerChanged',arg0='${BUS_NAME}'`;
+
+export type { LockReport };
 
 /** What `status` answers: the state of the system and the daemon's version. */
 export interface DaemonStatus extends StatusView {
   readonly version: string;
+  /** How old this is, in milliseconds; 0 unless we asked too often. */
+  readonly staleMs: number;
 }
 
 /** How a client behaves. */
@@ -61,6 +72,32 @@ export class DaemonClient {
     return (await this.#json(MAIN, "Status", [])) as DaemonStatus;
   }
 
+  /** The state of the system once its epoch is above a number, or after the timeout (at most 10 minutes). */
+  async waitStatus(sinceEpoch: number, timeoutMs: number): Promise<DaemonStatus> {
+    return (await this.#json(MANAGER, "WaitStatus", [sinceEpoch, timeoutMs], timeoutMs + ANSWER_MS)) as DaemonStatus;
+  }
+
+  /**
+   * The state of the system once its epoch is above a number, however long that takes and however often the daemon is restarted
+   * meanwhile. Throws Unavailable when it went away and did not come back in time.
+   */
+  async statusAfter(sinceEpoch: number): Promise<DaemonStatus> {
+    let lostMs: number | null = null;
+    for (;;) {
+      try {
+        const status = await this.waitStatus(sinceEpoch, WAIT_PART_MS);
+        if (status.snapshot.epoch > sinceEpoch) return status;
+        lostMs = null;
+      } catch (error) {
+        // Only the bus knows that a daemon left; when the bus itself did, there is nothing to come back to.
+        if (!(error instanceof AptOstreeError && error.code === "Unavailable" && error.details.dbusError !== undefined)) throw error;
+        lostMs ??= performance.now();
+        if (performance.now() - lostMs > (this.#options.patienceMs ?? PATIENCE_MS)) throw error;
+        await this.#ownerChange(RETRY_MS);
+      }
+    }
+  }
+
   /** Asks for a change and gives the transaction's id. */
   async submit(submission: Submission): Promise<string> {
     const [id] = await this.#call(MANAGER, "Submit", [JSON.stringify(submission)], true);
@@ -98,6 +135,17 @@ export class DaemonClient {
     return Number(epoch);
   }
 
+  /** What the daemon's locks look like now, and whether they kept their rules. */
+  async lockReport(): Promise<LockReport> {
+    return (await this.#json(MANAGER, "DebugLocks", [])) as LockReport;
+  }
+
+  /** What the daemon has measured of itself, as text for Prometheus. */
+  async metrics(): Promise<string> {
+    const [text] = await this.#call(MANAGER, "Metrics", []);
+    return text as string;
+  }
+
   /** Everything that happens to a transaction, from its first message to its end, also across restarts of the daemon. */
   follow(id: string): AsyncGenerator<FollowEvent, void, undefined> {
     return followTransaction(
@@ -109,7 +157,7 @@ export class DaemonClient {
           this.#ownerListeners.add(listener);
           return () => this.#ownerListeners.delete(listener);
         },
-        patienceMs: this.#options.patienceMs ?? 60_000,
+        patienceMs: this.#options.patienceMs ?? PATIENCE_MS,
       },
       id,
     );
@@ -120,17 +168,23 @@ export class DaemonClient {
     await this.#bus.close();
   }
 
-  async #json(table: InterfaceTable, member: string, body: readonly unknown[]): Promise<unknown> {
-    const [text] = await this.#call(table, member, body);
+  async #json(table: InterfaceTable, member: string, body: readonly unknown[], timeoutMs = this.#options.callTimeoutMs): Promise<unknown> {
+    const [text] = await this.#call(table, member, body, false, timeoutMs);
     return JSON.parse(text as string);
   }
 
-  async #call(table: InterfaceTable, member: string, body: readonly unknown[], interactive = false): Promise<readonly unknown[]> {
-    const { callTimeoutMs } = this.#options;
+  async #call(
+    table: InterfaceTable,
+    member: string,
+    body: readonly unknown[],
+    interactive = false,
+    timeoutMs = this.#options.callTimeoutMs,
+  ): Promise<readonly unknown[]> {
     const signature = signatureOf(table.methods[member]?.in as Args);
-    const target = { destination: BUS_NAME, path: ROOT_PATH, interface: table.name, member };
+    // A daemon that had nothing to do may have ended after we connected: the bus starts it again.
+    const target = { destination: BUS_NAME, path: ROOT_PATH, interface: table.name, member, autoStart: true };
     try {
-      return await this.#bus.call({ ...target, signature, body, interactive, ...(callTimeoutMs === undefined ? {} : { timeoutMs: callTimeoutMs }) });
+      return await this.#bus.call({ ...target, signature, body, interactive, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
     } catch (error) {
       throw fromRemote(error, `ask apt-ostreed for ${member}`);
     }
@@ -138,15 +192,31 @@ export class DaemonClient {
 
   /** Has the bus start the daemon. Throws Unavailable with what to do. */
   async #start(address: string): Promise<string> {
+    let why = "it does not run there";
     try {
-      await this.#bus.call({ ...DRIVER, member: "StartServiceByName", signature: "su", body: [BUS_NAME, 0] });
+      await startOwner(this.#bus, BUS_NAME);
       const owner = await this.#bus.ownerOf(BUS_NAME);
       if (owner !== null) return owner;
     } catch (error) {
       if (!(error instanceof RemoteError)) throw error;
+      // Where the bus knows how to start it, it failed to.
+      if (error.errorName !== "org.freedesktop.DBus.Error.ServiceUnknown") why = `it cannot be started: ${error.message}`;
     }
     const hint = address === "system" ? 'start it with "systemctl start apt-ostreed"' : "start apt-ostreed with --bus and this address";
-    throw new AptOstreeError("Unavailable", `cannot reach apt-ostreed on the bus ${address}: it does not run there; ${hint}`);
+    throw new AptOstreeError("Unavailable", `cannot reach apt-ostreed on the bus ${address}: ${why}; ${hint}`);
+  }
+
+  /** Resolves when the daemon came or went, after the timeout in any case. */
+  #ownerChange(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#ownerListeners.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      this.#ownerListeners.add(done);
+    });
   }
 
   #onOwnerChange(signal: IncomingSignal): void {

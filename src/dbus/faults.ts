@@ -14,7 +14,8 @@ export type StandardError =
   | "UnknownObject"
   | "UnknownProperty"
   | "PropertyReadOnly"
-  | "FileNotFound";
+  | "FileNotFound"
+  | "LimitsExceeded";
 
 /** A fault of the call itself, to be answered with a standard name. */
 export class ProtocolError extends Error {

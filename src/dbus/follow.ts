@@ -1,6 +1,6 @@
 /** Following one transaction: from its first message to its end, whenever one attaches, whichever daemon serves it. */
 import { AptOstreeError } from "../model/errors.ts";
-import { isFinal, type RunMessage, type TransactionView } from "../model/transaction.ts";
+import { type Estimate, isFinal, type RunMessage, type TransactionView } from "../model/transaction.ts";
 import type { Bus } from "./bus.ts";
 import { TRANSACTION } from "./interfaces.ts";
 import type { IncomingSignal } from "./message.ts";
@@ -31,8 +31,9 @@ export interface Followed {
   readonly patienceMs: number;
 }
 
-/** Properties that every progress signal repeats: they are no reason to read the transaction again. */
+/** Properties that every progress signal repeats, and the estimate, which comes with its values: no reason to read the transaction again. */
 const PROGRESS_PROPERTIES = new Set(["Percent", "Text"]);
+const ESTIMATE_PROPERTIES = new Set(["EtaP50Ms", "EtaP90Ms"]);
 
 /** How much later than a failed call the news that the daemon left may come. */
 const OWNER_NEWS_MS = 1000;
@@ -140,7 +141,14 @@ class Follower {
       }
       const { interface: iface, member, body } = occurrence.signal;
       if (iface === PROPERTIES.name && member === "PropertiesChanged") {
-        if (Object.keys(body[1] as object).every((name) => PROGRESS_PROPERTIES.has(name))) continue;
+        const changed = body[1] as Readonly<Record<string, unknown>>;
+        const names = Object.keys(changed);
+        if (names.every((name) => PROGRESS_PROPERTIES.has(name) || ESTIMATE_PROPERTIES.has(name))) {
+          view = { ...view, eta: estimateOf(changed, view.eta) };
+          // With the others a progress signal follows, which tells all of it at once.
+          if (names.every((name) => ESTIMATE_PROPERTIES.has(name))) yield { kind: "progress", view };
+          continue;
+        }
         view = await this.#followed.client.transaction(this.#id);
         if (!isFinal(view.state)) yield { kind: "changed", view };
       } else if (iface !== TRANSACTION.name) {
@@ -217,6 +225,13 @@ class Follower {
     // Signals of the daemon that left are of no interest any more.
     this.#inbox.clear();
   }
+}
+
+/** The estimate after a change of its properties, of which one alone may have changed; 0 stands for unknown. */
+function estimateOf(changed: Readonly<Record<string, unknown>>, before: Estimate | null): Estimate | null {
+  const p50Ms = Number(changed.EtaP50Ms ?? before?.p50Ms ?? 0);
+  const p90Ms = Number(changed.EtaP90Ms ?? before?.p90Ms ?? 0);
+  return p50Ms === 0 && p90Ms === 0 ? null : { p50Ms, p90Ms };
 }
 
 function left(): AptOstreeError {

@@ -58,15 +58,21 @@ export const MANAGER = {
   name: MANAGER_INTERFACE,
   methods: {
     Submit: { in: { request: "s" }, out: ID },
+    WaitStatus: { in: { since_epoch: "t", timeout_ms: "u" }, out: { status: "s" } },
     GetTransaction: { in: ID, out: { transaction: "s" } },
     ListTransactions: { in: { limit: "u" }, out: { transactions: "s" } },
     GetMessages: { in: { transaction_id: "s", after: "u" }, out: { messages: "s" } },
     Cancel: { in: ID, out: {} },
+    DebugLocks: { in: {}, out: { report: "s" } },
+    Metrics: { in: {}, out: { metrics: "s" } },
     Reload: { in: {}, out: { epoch: "t" } },
   },
   properties: { Version: "s" },
   signals: {},
 } as const satisfies InterfaceTable;
+
+/** Methods that no limit on reading holds back: those that change something, which have limits of their own, and Status, which never waits. */
+export const UNLIMITED: ReadonlySet<string> = new Set(["Install", "Uninstall", "Upgrade", "Rollback", "Submit", "Cancel", "Reload", "Status"]);
 
 /** The sysroot's state. */
 export const SYSROOT = {
@@ -93,9 +99,15 @@ export const TRANSACTION = {
     Kind: "s",
     Title: "s",
     Client: "(sus)",
+    Class: "s",
+    CreatedMs: "t",
+    Resumed: "u",
     State: "s",
     Percent: "d",
     Text: "s",
+    EtaP50Ms: "t",
+    EtaP90Ms: "t",
+    Warning: "s",
     WaitingFor: "s",
     Position: "u",
     Cancellable: "b",

@@ -25,18 +25,41 @@ export class ObjectServer {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #managerPath: string;
+  readonly #admit: (call: IncomingCall) => Promise<void> | null;
   readonly #objects = new Map<string, ServedObject>();
   readonly #running = new Set<Promise<void>>();
+  #lastCallMs = performance.now();
   readonly #stopServing: () => void;
 
-  constructor(bus: Bus, log: Log, managerPath: string) {
+  /** `admit` says whether a call has to wait for its turn, and until when. */
+  constructor(bus: Bus, log: Log, managerPath: string, admit: (call: IncomingCall) => Promise<void> | null = () => null) {
     this.#bus = bus;
+    this.#admit = admit;
     this.#log = log;
     this.#managerPath = managerPath;
     this.#stopServing = bus.serve((call) => {
-      const answered = this.#answer(call).finally(() => this.#running.delete(answered));
+      this.#lastCallMs = performance.now();
+      const answered = this.#answer(call).finally(() => {
+        this.#running.delete(answered);
+        this.#lastCallMs = performance.now();
+      });
       this.#running.add(answered);
     });
+  }
+
+  /** Since when no call is open, by `performance.now()`; null while one is. */
+  idleSinceMs(): number | null {
+    return this.#running.size > 0 ? null : this.#lastCallMs;
+  }
+
+  /** Resolves when every call that has arrived is answered, or the connection is closed, after a few seconds in any case. */
+  async settled(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise((resolve) => {
+      timer = setTimeout(resolve, CLOSE_PATIENCE_MS);
+    });
+    await Promise.race([Promise.all(this.#running), this.#bus.closed, patience]);
+    clearTimeout(timer);
   }
 
   /** Whether an object is served at a path. */
@@ -90,12 +113,7 @@ export class ObjectServer {
 
   /** Waits until every call that arrived is answered, for a few seconds at most, and takes no more. */
   async close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise((resolve) => {
-      timer = setTimeout(resolve, CLOSE_PATIENCE_MS);
-    });
-    await Promise.race([Promise.all(this.#running), this.#bus.closed, patience]);
-    clearTimeout(timer);
+    await this.settled();
     this.#stopServing();
     this.#objects.clear();
   }
@@ -105,6 +123,8 @@ export class ObjectServer {
     const after: (() => void)[] = [];
     const context: CallContext = { sender: incoming.sender, interactive: incoming.interactive, onReplied: (action) => after.push(action) };
     try {
+      const turn = this.#admit(incoming);
+      if (turn !== null) await turn;
       const { signature, body } = await this.#dispatch(incoming, context);
       incoming.reply(signature, body);
     } catch (thrown) {

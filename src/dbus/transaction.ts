@@ -3,7 +3,7 @@ import { isFinal, type RunMessage, type TransactionView } from "../model/transac
 import type { SchedulerEvents } from "../scheduler/api.ts";
 import { type Binding, bind, type CallContext } from "./binding.ts";
 import { MAIN, TRANSACTION } from "./interfaces.ts";
-import { authorised, type Services } from "./manager.ts";
+import { cancelFor, type Services } from "./manager.ts";
 import type { ObjectServer } from "./server.ts";
 import { ROOT_PATH, transactionPath } from "./wire.ts";
 
@@ -135,7 +135,7 @@ export class Transactions {
     return bind(TRANSACTION, {
       methods: {
         Cancel: async (_args, call) => {
-          await this.#services.scheduler.cancel(id, await authorised(this.#services, call, { verb: "cancel", transaction: id }));
+          await cancelFor(this.#services, call, id);
           return {};
         },
       },
@@ -144,9 +144,15 @@ export class Transactions {
         Kind: () => view().kind,
         Title: () => view().title,
         Client: () => [view().caller.sender, view().caller.uid, view().caller.agent],
+        Class: () => view().requestClass,
+        CreatedMs: () => view().createdMs,
+        Resumed: () => view().resumed,
         State: () => view().state,
         Percent: () => view().progress.percent,
         Text: () => view().progress.text,
+        EtaP50Ms: () => wholeSeconds(view().eta?.p50Ms),
+        EtaP90Ms: () => wholeSeconds(view().eta?.p90Ms),
+        Warning: () => view().warning.replaceAll("\0", ""),
         WaitingFor: () => view().waitingFor,
         Position: () => view().position,
         Cancellable: () => view().cancellable,
@@ -155,4 +161,9 @@ export class Transactions {
       },
     });
   }
+}
+
+/** An estimate in steps of a second, rounded up: it is told when it changes, and by the millisecond it always does. 0 is for unknown. */
+function wholeSeconds(ms: number | undefined): number {
+  return ms === undefined ? 0 : Math.max(1, Math.ceil(ms / 1000)) * 1000;
 }

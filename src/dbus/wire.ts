@@ -1,5 +1,6 @@
 /** Names and shapes that both ends of the bus share; `systemd/org.debian.aptostree1.xml` is the commented reference. */
 import { AptOstreeError } from "../model/errors.ts";
+import { DEFAULT_SCHEDULING, REQUEST_CLASSES, type RequestClass, type Scheduling } from "../model/transaction.ts";
 
 /** The well-known name of the daemon, also the name of its main interface. */
 export const BUS_NAME = "org.debian.aptostree1";
@@ -26,11 +27,30 @@ export interface Submission {
   readonly kind: string;
   readonly packages?: readonly string[];
   readonly targets?: readonly string[];
+  /** For undo: the id of a transaction. */
+  readonly undoes?: string;
   readonly idempotent?: boolean;
   readonly agent: string;
+  /** "interactive" if absent. */
+  readonly class?: RequestClass;
+  /** False if absent. */
+  readonly noWait?: boolean;
+  /** 0, which is also what absence means, waits as long as it takes. */
+  readonly waitTimeoutMs?: number;
 }
 
 const MAX_AGENT_LENGTH = 64;
+/** Who would wait longer than a week has forgotten the request. */
+export const MAX_WAIT_TIMEOUT_MS = 7 * 24 * 3600 * 1000;
+
+/** How a submitted request waits. */
+export function schedulingOf(submission: Submission): Scheduling {
+  return {
+    requestClass: submission.class ?? DEFAULT_SCHEDULING.requestClass,
+    noWait: submission.noWait ?? DEFAULT_SCHEDULING.noWait,
+    waitTimeoutMs: submission.waitTimeoutMs ?? DEFAULT_SCHEDULING.waitTimeoutMs,
+  };
+}
 
 /** Reads the JSON of `Manager.Submit`. A key that is not known is refused: an option must not be dropped in silence. Throws InvalidRequest. */
 export function parseSubmission(json: string): Submission {
@@ -42,21 +62,50 @@ export function parseSubmission(json: string): Submission {
     throw invalid("it is not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("it is not a JSON object");
-  const { kind, packages, targets, idempotent, agent = "", ...others } = value as Record<string, unknown>;
+  const {
+    kind,
+    packages,
+    targets,
+    undoes,
+    idempotent,
+    agent = "",
+    class: requestClass,
+    noWait,
+    waitTimeoutMs,
+    ...others
+  } = value as Record<string, unknown>;
   for (const key of Object.keys(others)) throw invalid(`it has the unknown key ${JSON.stringify(key.slice(0, 40))}`);
   if (typeof kind !== "string") throw invalid("kind is not a string");
   if (packages !== undefined && !isStrings(packages)) throw invalid("packages is not an array of strings");
   if (targets !== undefined && !isStrings(targets)) throw invalid("targets is not an array of strings");
+  if (undoes !== undefined && typeof undoes !== "string") throw invalid("undoes is not a string");
   if (idempotent !== undefined && typeof idempotent !== "boolean") throw invalid("idempotent is not true or false");
   if (typeof agent !== "string" || agent.length > MAX_AGENT_LENGTH || !/^[\x20-\x7e]*$/.test(agent))
     throw invalid("agent is not a short, plain name");
+  if (requestClass !== undefined && !isClass(requestClass)) throw invalid(`class is not one of ${REQUEST_CLASSES.join(", ")}`);
+  if (noWait !== undefined && typeof noWait !== "boolean") throw invalid("noWait is not true or false");
+  if (waitTimeoutMs !== undefined && !isWholeUpTo(waitTimeoutMs, MAX_WAIT_TIMEOUT_MS))
+    throw invalid(`waitTimeoutMs is not a whole number from 0 to ${MAX_WAIT_TIMEOUT_MS}`);
+  if (noWait === true && (waitTimeoutMs ?? 0) > 0) throw invalid("noWait and waitTimeoutMs exclude each other");
   return {
     kind,
     agent,
     ...(packages === undefined ? {} : { packages }),
     ...(targets === undefined ? {} : { targets }),
+    ...(undoes === undefined ? {} : { undoes }),
     ...(idempotent === undefined ? {} : { idempotent }),
+    ...(requestClass === undefined ? {} : { class: requestClass }),
+    ...(noWait === undefined ? {} : { noWait }),
+    ...(waitTimeoutMs === undefined ? {} : { waitTimeoutMs }),
   };
+}
+
+function isClass(value: unknown): value is RequestClass {
+  return (REQUEST_CLASSES as readonly unknown[]).includes(value);
+}
+
+function isWholeUpTo(value: unknown, max: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max;
 }
 
 function isStrings(value: unknown): value is string[] {

@@ -3,12 +3,14 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engines } from "../scheduler/ports.ts";
 import { prepareDirectory } from "./apt/archives.ts";
+import { whyNotNow } from "./conditions.ts";
 import type { EngineContext, EngineSettings } from "./context.ts";
 import { BaseTrees } from "./ostree/base.ts";
 import { Commits } from "./ostree/commits.ts";
 import { undeploy } from "./ostree/deploy.ts";
 import { dropRef, EARLY_REFS, earlyRef, listRefs } from "./ostree/refs.ts";
 import { readSysroot } from "./ostree/sysroot.ts";
+import { awaitSysroot } from "./ostree/sysrootlock.ts";
 import { type Paths, resolvePaths } from "./paths.ts";
 import { assembleStage } from "./stages/assemble.ts";
 import { deployStage } from "./stages/deploy.ts";
@@ -37,6 +39,8 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
       deploying: deployStage(context),
       pruning: pruneStage(context),
     },
+    whyNotNow: () => whyNotNow(),
+    awaitSysroot: (io) => awaitSysroot(paths, io),
     readSysroot: () => readSysroot(paths, commits),
     watchSysroot: (changed) => watchSysroot(paths, changed),
     clean: async (runId) => {

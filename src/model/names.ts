@@ -1,5 +1,6 @@
 /** Validation of what people and programs send: package names and requests. Nothing reaches a command line unchecked. */
 import { AptOstreeError } from "./errors.ts";
+import { isId } from "./ids.ts";
 import { CLEANUP_TARGETS, type CleanupTarget, KINDS, type Kind, type Request } from "./transaction.ts";
 
 /** A package name by Debian policy 5.6.7, with an optional architecture and an optional "=version" or "/suite" (apt-get(8)). */
@@ -27,8 +28,16 @@ export function packageName(spec: string): string {
   return spec.replace(/[:=/].*$/, "");
 }
 
+/** What a request is made of besides its kind; each kind takes some of them. */
+export interface RequestValues {
+  readonly packages?: readonly string[];
+  readonly targets?: readonly string[];
+  readonly idempotent?: boolean;
+  readonly undoes?: string;
+}
+
 /** Builds a request from untrusted values. Throws InvalidRequest. */
-export function makeRequest(kind: string, values: { packages?: readonly string[]; targets?: readonly string[]; idempotent?: boolean } = {}): Request {
+export function makeRequest(kind: string, values: RequestValues = {}): Request {
   if (!(KINDS as readonly string[]).includes(kind))
     throw new AptOstreeError("InvalidRequest", `cannot ${JSON.stringify(kind.slice(0, 40))}: no such kind of transaction`);
   const packages = [...new Set((values.packages ?? []).map(checkPackageSpec))].sort();
@@ -47,10 +56,17 @@ export function makeRequest(kind: string, values: { packages?: readonly string[]
   }
   if (kind === "cleanup" && targets.length === 0) throw new AptOstreeError("InvalidRequest", "cannot cleanup: nothing named to remove");
   if (kind !== "cleanup" && targets.length > 0) throw new AptOstreeError("InvalidRequest", `cannot ${kind}: it takes no targets`);
-  return { kind: kind as Kind, packages, targets: targets as CleanupTarget[], idempotent: values.idempotent === true };
+  const { undoes } = values;
+  if (kind === "undo" && undoes === undefined) throw new AptOstreeError("InvalidRequest", "cannot undo: no transaction named");
+  if (kind !== "undo" && undoes !== undefined) throw new AptOstreeError("InvalidRequest", `cannot ${kind}: it undoes no transaction`);
+  if (undoes !== undefined && !isId(undoes))
+    throw new AptOstreeError("InvalidRequest", `cannot undo ${JSON.stringify(undoes.slice(0, 40))}: that is not the id of a transaction`);
+  const request = { kind: kind as Kind, packages, targets: targets as CleanupTarget[], idempotent: values.idempotent === true };
+  return undoes === undefined ? request : { ...request, undoes };
 }
 
 /** A request as a command line, for people. */
 export function titleOf(request: Request): string {
-  return [request.kind, ...request.packages, ...request.targets].join(" ");
+  const undone = request.undoes === undefined ? [] : [request.undoes];
+  return [request.kind, ...undone, ...request.packages, ...request.targets].join(" ");
 }

@@ -1,5 +1,6 @@
 /** What apt decided, as a value that can be hashed, journalled, shown and compared. */
 import { createHash } from "node:crypto";
+import type { TreeState } from "./transaction.ts";
 
 /** One archive to have: what `apt-get --print-uris` says of it (apt-get(8)). */
 export interface Archive {
@@ -46,6 +47,8 @@ export interface Plan {
   readonly layerKey: string;
   /** False where the new deployment would be the one that is already the default. */
   readonly changed: boolean;
+  /** What the deployment that it starts from was made from. Plans in the journal of an older daemon have it not. */
+  readonly from?: TreeState;
 }
 
 /** The digest of a JSON value with sorted keys: equal values, equal digests. */

@@ -6,7 +6,7 @@ import type { ErrorValue } from "./errors.ts";
 import type { PackageChange } from "./plan.ts";
 
 /** Every kind of change, as the verb that asks for it. */
-export const KINDS = ["install", "uninstall", "upgrade", "rollback", "refresh", "prefetch", "cleanup"] as const;
+export const KINDS = ["install", "uninstall", "upgrade", "rollback", "undo", "refresh", "prefetch", "cleanup"] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** A request as it was authorised: immutable from the moment it is journalled. */
@@ -18,6 +18,30 @@ export interface Request {
   readonly targets: readonly CleanupTarget[];
   /** Answer with an unchanged result where the request is already satisfied, instead of an error (`--idempotent`). */
   readonly idempotent: boolean;
+  /** For undo: the id of the transaction to undo. */
+  readonly undoes?: string;
+  /** For undo: what that transaction changed, as the journal has it; the scheduler adds it before the request is journalled. */
+  readonly undo?: UndoOf;
+}
+
+/** What a deployment is made from: everything else follows from it, the lists and the policy. */
+export interface TreeState {
+  /** Commit of the base. */
+  readonly baseCommit: string;
+  /** Packages a person asked for, as they named them, sorted. */
+  readonly requested: readonly string[];
+}
+
+/** What a transaction changed: what new deployments were made from before it, and afterwards. */
+export interface TreeChange {
+  readonly from: TreeState;
+  readonly to: TreeState;
+}
+
+/** The change of a finished transaction that is to be undone. */
+export interface UndoOf extends TreeChange {
+  /** Id of the transaction. */
+  readonly transaction: string;
 }
 
 /** What `cleanup` can remove: unused caches and commits, the pending or the rollback deployment, downloaded package lists. */
@@ -60,6 +84,7 @@ export const STAGES_OF: Readonly<Record<Kind, readonly Stage[]>> = {
   uninstall: ["refreshing", "planning", "downloading", "assembling", "deploying"],
   upgrade: ["refreshing", "planning", "downloading", "assembling", "deploying"],
   rollback: ["deploying"],
+  undo: ["refreshing", "planning", "downloading", "assembling", "deploying"],
   refresh: ["refreshing"],
   prefetch: ["refreshing", "planning", "downloading"],
   cleanup: ["pruning"],
@@ -150,7 +175,7 @@ export interface TransactionView {
   readonly position: number;
   /** False from the point of no return on. */
   readonly cancellable: boolean;
-  /** Other transactions that share the run. */
+  /** Other transactions that share the run, at most a hundred of them. */
   readonly joinedWith: readonly string[];
   /** How often a restarted daemon took the run up again. */
   readonly resumed: number;

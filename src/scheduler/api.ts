@@ -2,6 +2,10 @@
 import type { EventEmitter } from "node:events";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
 import type { Caller, Request, RunMessage, Scheduling, TransactionView } from "../model/transaction.ts";
+import type { LockReport } from "./waits-for.ts";
+
+/** Part of what the doors show: they know nothing else of the locks. */
+export type { LockReport };
 
 /** Everything `status` shows: one consistent value. */
 export interface StatusView {
@@ -27,8 +31,11 @@ export interface SchedulerEvents {
 export interface SchedulerApi extends EventEmitter<SchedulerEvents> {
   /** Answered from memory, at once. */
   status(): StatusView;
-  /** Answers with the status as soon as its epoch is above `sinceEpoch`, at once where it is, and in any case after the timeout. */
-  waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView>;
+  /**
+   * Answers with the status as soon as its epoch is above `sinceEpoch`, at once where it is, and in any case after the timeout or
+   * when the signal fires.
+   */
+  waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView>;
   /** Journals a transaction, enqueues it and answers with its id once its row is durable. Busy under `noWait` and over a user's quota. */
   submit(request: Request, caller: Caller, scheduling?: Scheduling): Promise<string>;
   /** Ends the caller's interest; resolves when the request is noted. Who may is for the door to decide. NotFound, TooLate. */
@@ -39,6 +46,8 @@ export interface SchedulerApi extends EventEmitter<SchedulerEvents> {
   transactions(limit: number): Promise<readonly TransactionView[]>;
   /** The messages of the transaction's run after a sequence number. NotFound. */
   messages(id: string, afterSeq: number): Promise<readonly RunMessage[]>;
+  /** What the locks look like now, and whether they kept their rules: for people who look for a mistake. */
+  lockReport(): LockReport;
   /** Reads the sysroot again; the epoch of what was read. */
   reload(): Promise<number>;
 }

@@ -52,3 +52,32 @@ export function orderNeeds(needs: readonly Need[]): readonly Need[] {
   }
   return ordered;
 }
+
+/** What a newcomer cannot be granted, as those who hold and those who wait ahead of it are added: one bit for each mode of each resource. */
+export class Barred {
+  #bits = 0;
+
+  /** Bars what these needs keep back: `firmly` where they are held or have aged, so that a pin passes no X. */
+  add(needs: readonly Need[], firmly: boolean): void {
+    for (const { resource, mode } of needs) this.#bits |= (firmly ? FIRM_BITS : LOOSE_BITS)[mode] << shiftOf(resource);
+  }
+
+  /** Whether none of these needs is kept back. */
+  admits(needs: readonly Need[]): boolean {
+    return needs.every(({ resource, mode }) => (this.#bits & (BIT_OF[mode] << shiftOf(resource))) === 0);
+  }
+}
+
+const BIT_OF: Readonly<Record<LockMode, number>> = { P: 1, F: 2, U: 4, D: 8, X: 16 };
+const LOOSE_BITS = bitsKeptBack(false);
+const FIRM_BITS = bitsKeptBack(true);
+
+/** For each mode the modes that it holds back. Who holds excludes just what one who has aged holds back. */
+function bitsKeptBack(aged: boolean): Readonly<Record<LockMode, number>> {
+  const bitsOf = (mode: LockMode): number => LOCK_MODES.reduce((bits, other) => bits | (holdsBack(mode, other, aged) ? BIT_OF[other] : 0), 0);
+  return { P: bitsOf("P"), F: bitsOf("F"), U: bitsOf("U"), D: bitsOf("D"), X: bitsOf("X") };
+}
+
+function shiftOf(resource: Resource): number {
+  return LOCK_MODES.length * RESOURCES.indexOf(resource);
+}

@@ -7,7 +7,7 @@
  * those once it has aged.
  */
 import { AptOstreeError } from "../model/errors.ts";
-import { compatible, holdsBack, type LockMode, type Need, orderNeeds, type Resource } from "./lock-table.ts";
+import { Barred, compatible, holdsBack, type LockMode, type Need, orderNeeds, type Resource } from "./lock-table.ts";
 
 /** `interactive`: a person waits for it. `background`: timers, prefetch, cache warming. */
 export type LockPriority = "interactive" | "background";
@@ -39,6 +39,16 @@ export interface Obstacle {
   readonly behind: readonly string[];
 }
 
+/** One change of who holds what and who waits: the ticket as it is after it. */
+export interface LockChange {
+  readonly what: "request" | "grant" | "upgrade" | "release" | "cancel" | "prioritise";
+  /** By the manager's clock, milliseconds; what one call brings about has one time. */
+  readonly atMs: number;
+  readonly owner: string;
+  readonly needs: readonly Need[];
+  readonly priority: LockPriority;
+}
+
 /** What a manager is made with. */
 export interface LockManagerOptions {
   /** A clock that never goes back, in milliseconds. */
@@ -49,6 +59,8 @@ export interface LockManagerOptions {
   readonly onGrant?: (ticket: Ticket) => void;
   /** Called after every change of holders or queue. */
   readonly onChange?: () => void;
+  /** Called at each change, in the order in which they take effect; it must not call back into the manager. */
+  readonly onEvent?: (change: LockChange) => void;
 }
 
 interface Entry extends Ticket {
@@ -60,10 +72,12 @@ interface Entry extends Ticket {
 
 /** Who holds what and who waits in which order. No timers, no promises; every call leaves nothing grantable waiting. */
 export class LockManager {
+  /** See `DEFAULT_AGE_MS`. */
+  readonly ageMs: number;
   readonly #now: () => number;
-  readonly #ageMs: number;
   readonly #onGrant: (ticket: Ticket) => void;
   readonly #onChange: () => void;
+  readonly #onEvent: (change: LockChange) => void;
   /** By owner, in the order of arrival. */
   readonly #waiting = new Map<string, Entry>();
   /** By owner, in the order of the grants. */
@@ -71,9 +85,10 @@ export class LockManager {
 
   constructor(options: LockManagerOptions) {
     this.#now = options.now;
-    this.#ageMs = options.ageMs ?? DEFAULT_AGE_MS;
+    this.ageMs = options.ageMs ?? DEFAULT_AGE_MS;
     this.#onGrant = options.onGrant ?? (() => undefined);
     this.#onChange = options.onChange ?? (() => undefined);
+    this.#onEvent = options.onEvent ?? (() => undefined);
   }
 
   /**
@@ -91,7 +106,7 @@ export class LockManager {
       grantedMs: null,
     };
     this.#waiting.set(owner, entry);
-    this.settle();
+    this.#changed("request", entry, entry.requestedMs);
     return entry;
   }
 
@@ -101,7 +116,7 @@ export class LockManager {
     if (entry === undefined || entry !== ticket) return false;
     this.#granted.delete(entry.owner);
     entry.state = "released";
-    this.settle();
+    this.#changed("release", entry);
     return true;
   }
 
@@ -111,7 +126,7 @@ export class LockManager {
     if (entry === undefined || entry !== ticket) return false;
     this.#waiting.delete(entry.owner);
     entry.state = "cancelled";
-    this.settle();
+    this.#changed("cancel", entry);
     return true;
   }
 
@@ -124,7 +139,7 @@ export class LockManager {
     if (entry === undefined || entry !== ticket || !entry.needs.some((need) => need.resource === resource && need.mode === "U"))
       throw new AptOstreeError("Internal", `internal error: ${ticket.owner} upgrades ${resource} without holding it for update`);
     entry.needs = entry.needs.map((need) => (need.resource === resource ? { resource, mode } : need));
-    this.settle();
+    this.#changed("upgrade", entry);
   }
 
   /** Changes the class of a ticket in place: a person has come to want what a timer had asked for. */
@@ -132,7 +147,7 @@ export class LockManager {
     const entry = this.#waiting.get(ticket.owner) ?? this.#granted.get(ticket.owner);
     if (entry === undefined || entry !== ticket || entry.priority === priority) return;
     entry.priority = priority;
-    this.settle();
+    this.#changed("prioritise", entry);
   }
 
   /**
@@ -140,27 +155,34 @@ export class LockManager {
    * changes only lets a request that has aged meanwhile move up earlier.
    */
   settle(): void {
+    this.#settle(this.#now());
+  }
+
+  #changed(what: LockChange["what"], entry: Entry, nowMs = this.#now()): void {
+    this.#tell(what, entry, nowMs);
+    this.#settle(nowMs);
+  }
+
+  #tell(what: LockChange["what"], { owner, needs, priority }: Entry, atMs: number): void {
+    this.#onEvent({ what, atMs, owner, needs, priority });
+  }
+
+  /** Sees everything at one time, so that nothing ages half-way through. */
+  #settle(nowMs: number): void {
     const granted: Entry[] = [];
-    const held = new ModeSets();
-    for (const entry of this.#granted.values()) held.add(entry.needs);
-    const ahead = new ModeSets();
-    const agedAhead = new ModeSets();
-    for (const entry of this.#inOrder()) {
-      const free = entry.needs.every(
-        (need) =>
-          !held.some(need.resource, (mode) => !compatible(mode, need.mode)) &&
-          !ahead.some(need.resource, (mode) => holdsBack(mode, need.mode, false)) &&
-          !agedAhead.some(need.resource, (mode) => holdsBack(mode, need.mode, true)),
-      );
-      if (free) {
+    const barred = new Barred();
+    for (const entry of this.#granted.values()) barred.add(entry.needs, true);
+    for (const entry of this.#inOrder(nowMs)) {
+      if (barred.admits(entry.needs)) {
         this.#waiting.delete(entry.owner);
         this.#granted.set(entry.owner, entry);
         entry.state = "granted";
-        entry.grantedMs = this.#now();
-        held.add(entry.needs);
+        entry.grantedMs = nowMs;
+        barred.add(entry.needs, true);
         granted.push(entry);
+        this.#tell("grant", entry, nowMs);
       } else {
-        (this.#aged(entry) ? agedAhead : ahead).add(entry.needs);
+        barred.add(entry.needs, this.#aged(entry, nowMs));
       }
     }
     for (const entry of granted) this.#onGrant(entry);
@@ -175,14 +197,15 @@ export class LockManager {
   /** Why a ticket waits, one entry for each need that cannot be met; empty where it does not wait. */
   waitsFor(ticket: Ticket): readonly Obstacle[] {
     if (this.#waiting.get(ticket.owner) !== ticket) return [];
-    const order = this.#inOrder();
+    const nowMs = this.#now();
+    const order = this.#inOrder(nowMs);
     const ahead = order.slice(0, order.indexOf(ticket as Entry));
     const obstacles: Obstacle[] = [];
     for (const { resource, mode } of ticket.needs) {
       const meets = (other: Entry, excludes: (otherMode: LockMode) => boolean): boolean =>
         other.needs.some((need) => need.resource === resource && excludes(need.mode));
       const heldBy = [...this.#granted.values()].filter((other) => meets(other, (held) => !compatible(held, mode)));
-      const behind = ahead.filter((other) => meets(other, (waiting) => holdsBack(waiting, mode, this.#aged(other))));
+      const behind = ahead.filter((other) => meets(other, (waiting) => holdsBack(waiting, mode, this.#aged(other, nowMs))));
       if (heldBy.length + behind.length > 0)
         obstacles.push({ resource, mode, heldBy: heldBy.map((other) => other.owner), behind: behind.map((other) => other.owner) });
     }
@@ -196,35 +219,19 @@ export class LockManager {
 
   /** The waiting tickets, first in line first: the place in it, from 1, is the position shown to people. */
   queue(): readonly Ticket[] {
-    return this.#inOrder();
+    return this.#inOrder(this.#now());
   }
 
-  #aged(entry: Entry): boolean {
-    return this.#now() - entry.requestedMs >= this.#ageMs;
+  #aged(entry: Entry, nowMs: number): boolean {
+    return nowMs - entry.requestedMs >= this.ageMs;
   }
 
   /** The persons' requests and those that have aged by arrival, then the others by arrival. */
-  #inOrder(): Entry[] {
-    const rank = new Map([...this.#waiting.values()].map((entry) => [entry, entry.priority === "interactive" || this.#aged(entry) ? 0 : 1]));
-    return [...rank.keys()].sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0));
-  }
-}
-
-/** Which modes occur on which resource. */
-class ModeSets {
-  readonly #sets = new Map<Resource, Set<LockMode>>();
-
-  add(needs: readonly Need[]): void {
-    for (const { resource, mode } of needs) {
-      const set = this.#sets.get(resource);
-      if (set === undefined) this.#sets.set(resource, new Set([mode]));
-      else set.add(mode);
-    }
-  }
-
-  some(resource: Resource, test: (mode: LockMode) => boolean): boolean {
-    for (const mode of this.#sets.get(resource) ?? []) if (test(mode)) return true;
-    return false;
+  #inOrder(nowMs: number): Entry[] {
+    const first: Entry[] = [];
+    const then: Entry[] = [];
+    for (const entry of this.#waiting.values()) (entry.priority === "interactive" || this.#aged(entry, nowMs) ? first : then).push(entry);
+    return [...first, ...then];
   }
 }
 
@@ -286,6 +293,8 @@ export class Locks {
         resolve(lease);
       });
       signal?.addEventListener("abort", abort, { once: true });
+      // A listener that is added after the event is never called, and what the manager told of the request may have fired it.
+      if (signal?.aborted === true) abort();
     });
   }
 

@@ -1,6 +1,6 @@
-/** Which locks each stage takes, and how much of a run each stage is. Two tables, nothing else. */
-import type { Stage } from "../model/transaction.ts";
-import type { Need } from "./lock-table.ts";
+/** Which locks each stage takes, and how much of a run each stage is. */
+import { type Kind, STAGES_OF, type Stage } from "../model/transaction.ts";
+import { compatible, type Need } from "./lock-table.ts";
 
 /**
  * Locks by stage (`design.md`: P pin, F fetch, U assemble, D deploy, X prune). A run keeps the U of assembling and turns it
@@ -47,3 +47,9 @@ export const WEIGHT_OF: Readonly<Record<Stage, number>> = {
   deploying: 10,
   pruning: 100,
 };
+
+/** Whether runs of two kinds exclude each other at some point: a stage of the one needs what a stage of the other holds. */
+export function excludes(a: Kind, b: Kind): boolean {
+  const needsOf = (kind: Kind): Need[] => STAGES_OF[kind].flatMap((stage) => NEEDS_OF[stage]);
+  return needsOf(a).some((one) => needsOf(b).some((other) => one.resource === other.resource && !compatible(one.mode, other.mode)));
+}

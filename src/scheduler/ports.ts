@@ -6,12 +6,17 @@ import type { StageVerdict } from "../../machines/transaction.ts";
 import type { ErrorValue } from "../model/errors.ts";
 import type { InstalledPackage, Plan } from "../model/plan.ts";
 import type { SysrootSnapshot } from "../model/sysroot.ts";
-import type { Caller, FinalState, Request, RunMessage, Stage, StageTiming, TransactionResult } from "../model/transaction.ts";
+import type { Caller, FinalState, Request, RunMessage, Scheduling, Stage, StageTiming, TransactionResult, TreeChange } from "../model/transaction.ts";
 
 /** What a stage is given besides its input. */
 export interface StageIo {
   /** Aborted when the run is cancelled: the stage ends its children, cleans up after itself and throws Cancelled. */
   readonly signal: AbortSignal;
+  /**
+   * Whether nobody waits for it: refreshing, planning and downloading then stay out of the way. To be read anew each time, as it ends
+   * when a person comes to want the run; a child that runs already keeps its priority.
+   */
+  readonly background: boolean;
   /** Progress of this stage, 0 to 1, and what is being done; call as often as you like. */
   progress(fraction: number, text: string, bytes?: { done: number; total: number }): void;
   /** A line for people that is kept with the run. */
@@ -31,6 +36,8 @@ export interface RunFacts {
   readonly deploymentsBefore?: readonly string[];
   /** What `deploying` or `pruning` did. */
   readonly outcome?: Outcome;
+  /** It was split off a run that failed for all: nobody else is merged into it, so that one bad request is found out. */
+  readonly splinter?: boolean;
 }
 
 /** A layered (or bare base) commit that is ready to be deployed and held by a ref. */
@@ -48,6 +55,8 @@ export interface Outcome {
   readonly staged: boolean;
   readonly diff: TransactionResult["diff"];
   readonly summary: string;
+  /** Of a deployment or a rollback: what an undo would reverse. Absent where a crash left no trace of what was there before. */
+  readonly change?: TreeChange;
 }
 
 /** The input of every stage. `snapshot` is the published one at the moment the stage begins, with its locks held. */
@@ -80,6 +89,13 @@ export interface Engines {
   clean(runId: string): Promise<void>;
   /** Undoes what a failed `deploying` stage may have left under the transaction recorded in the origin; looks first. */
   rollBack(transactionId: string): Promise<void>;
+  /**
+   * Resolves once no other program has the sysroot locked; to be awaited before `deploying` and `pruning`. `waiting` is told for whom
+   * it waits ("the sysroot is locked by ostree (pid 123)") whenever that changes, and null when a wait is over. Throws Cancelled.
+   */
+  awaitSysroot(io: { readonly signal: AbortSignal; waiting(reason: string | null): void }): Promise<void>;
+  /** Why work that nobody asked for should not run now, for people ("the network is metered"), or null. Never throws for what is absent. */
+  whyNotNow(): Promise<string | null>;
   /** Reads the sysroot from disk. */
   readSysroot(): Promise<Omit<SysrootSnapshot, "epoch" | "warnings">>;
   /** Calls back, at most a few times a second, when somebody else may have changed the sysroot. Returns the stop function. */
@@ -92,6 +108,7 @@ export interface TransactionRow {
   readonly runId: string;
   readonly request: Request;
   readonly caller: Caller;
+  readonly scheduling: Scheduling;
   readonly createdMs: number;
   readonly endedMs: number;
   /** "active" until final. */
@@ -129,8 +146,10 @@ export interface StepRow {
 
 /** The journal. Every write resolves when it is durable (SQLite WAL, synchronous=FULL, commits in groups). */
 export interface Journal {
-  /** Creates a transaction, and its run where that is new, in one commit. */
-  create(transaction: TransactionRow, run: RunRow | null): Promise<void>;
+  /** Creates a transaction, in one commit with its run as it is from now on, which may be new. */
+  create(transaction: TransactionRow, run: RunRow): Promise<void>;
+  /** Writes runs, new ones among them, and which run each of the transactions belongs to, in one commit. */
+  regroup(runs: readonly RunRow[], transactions: readonly TransactionRow[]): Promise<void>;
   updateRun(run: RunRow, step?: StepRow): Promise<void>;
   endTransactions(rows: readonly TransactionRow[]): Promise<void>;
   /** Appends messages; need not be durable at once. */

@@ -1,14 +1,12 @@
 /** Rows of the journal as they begin and end. */
 import type { ErrorValue } from "../model/errors.ts";
-import { newId } from "../model/ids.ts";
-import type { Caller, Request } from "../model/transaction.ts";
+import type { Request } from "../model/transaction.ts";
 import type { RunRow, TransactionRow } from "./ports.ts";
 
 /** The row of a new run, made for a transaction. */
-export function newRunRow(request: Request, transactionId: string, { now, bootId }: { now: () => number; bootId: string }): RunRow {
-  const nowMs = now();
+export function newRunRow(request: Request, transactionId: string, { id, nowMs, bootId }: { id: string; nowMs: number; bootId: string }): RunRow {
   return {
-    id: newId(),
+    id,
     request,
     state: "queued",
     facts: { transactionId },
@@ -22,9 +20,12 @@ export function newRunRow(request: Request, transactionId: string, { now, bootId
   };
 }
 
+/** What a new transaction's row is made of. */
+export type NewTransaction = Pick<TransactionRow, "id" | "runId" | "request" | "caller" | "scheduling" | "createdMs">;
+
 /** The row of a new transaction. */
-export function newTransactionRow(id: string, runId: string, request: Request, caller: Caller, createdMs: number): TransactionRow {
-  return { id, runId, request, caller, createdMs, endedMs: 0, state: "active", result: null, error: null };
+export function newTransactionRow(values: NewTransaction): TransactionRow {
+  return { ...values, endedMs: 0, state: "active", result: null, error: null };
 }
 
 /** What the transactions of an ended run are told. */

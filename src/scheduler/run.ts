@@ -3,13 +3,28 @@
  * effect goes through `#runStage`: locks, then a durable intent, then the effect, then a durable result.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
-import { type StageVerdict, type TransactionInput, transactionMachine } from "../../machines/transaction.ts";
+import { type StageVerdict, transactionMachine } from "../../machines/transaction.ts";
 import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
-import { type Progress, type RunMessage, type RunState, STAGES, STAGES_OF, type Stage, type StageTiming } from "../model/transaction.ts";
-import type { Lease, Locks } from "./locks.ts";
-import { NEEDS_OF, WEIGHT_OF } from "./needs.ts";
-import type { Engines, Journal, RunFacts, RunRow, StageIo } from "./ports.ts";
+import {
+  type Kind,
+  type Request,
+  type RequestClass,
+  type RunMessage,
+  type RunState,
+  STAGES_OF,
+  type Stage,
+  type StageTiming,
+} from "../model/transaction.ts";
+import type { Clock } from "./clock.ts";
+import type { Locks } from "./locks.ts";
+import type { Meter } from "./meter.ts";
+import type { Engines, Journal, RunFacts, RunRow, StageIo, StageOutput } from "./ports.ts";
+import type { StageProgress } from "./progress.ts";
+import { resumeOf } from "./resume.ts";
+import { RunLocks } from "./run-locks.ts";
+import { RunMessages } from "./run-messages.ts";
 import type { SnapshotHolder } from "./snapshot.ts";
+import { durationText, type Phase, Watchdog } from "./watchdog.ts";
 
 /** What a run needs of its surroundings. */
 export interface RunDeps {
@@ -18,47 +33,105 @@ export interface RunDeps {
   readonly locks: Locks;
   readonly snapshots: SnapshotHolder;
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
-  readonly now: () => number;
+  readonly clock: Clock;
+  readonly meter: Meter;
   readonly bootId: string;
-  /** Called after each change of state, progress or messages, and once when the run has ended. */
+  /** Called after each change of state, progress or messages, after each stage, and once when the run has ended. */
   readonly onState: (run: Run) => void;
   readonly onProgress: (run: Run) => void;
   readonly onMessage: (run: Run, message: RunMessage) => void;
+  readonly onStageDone: (run: Run, timing: StageTiming) => void;
   readonly onEnd: (run: Run) => void;
 }
 
 /** After so many plans that were overtaken by other changes the run gives up. */
 const MAX_PLANS = 8;
-/** After so many daemons that died in it the run gives up. */
-const MAX_RESUMES = 3;
+
+/** What a timer asks for may be skipped while the network is metered or the battery low. */
+const UNASKED: readonly Kind[] = ["refresh", "prefetch", "upgrade"];
 
 /** A run from its first journal row to its final state. */
 export class Run {
   readonly id: string;
   /** The transaction it was made for. */
   readonly transactionId: string;
-  readonly messages: RunMessage[] = [];
+  readonly messages: RunMessages;
+  /** The most urgent class of those who want it. */
+  requestClass: RequestClass;
   readonly #deps: RunDeps;
+  readonly #locks: RunLocks;
+  readonly #watchdog: Watchdog;
   #row: RunRow;
   #actor: Actor<typeof transactionMachine> | undefined;
   #abort = new AbortController();
-  #lease: Lease | undefined;
-  #progress: Progress = { percent: 0, text: "", bytesDone: 0, bytesTotal: 0 };
+  /** Why the stage was aborted, where that was no cancel. */
+  #interruption: StageVerdict | AptOstreeError | null = null;
+  #stageProgress: StageProgress | null = null;
+  #stageBeganMs = 0;
+  #cancelledMs = 0;
+  #text = "";
+  #bytes = { done: 0, total: 0 };
+  #waitsOutside: string | null = null;
   #plans = 0;
 
-  constructor(row: RunRow, transactionId: string, deps: RunDeps) {
+  constructor(row: RunRow, transactionId: string, requestClass: RequestClass, deps: RunDeps) {
     this.id = row.id;
     this.transactionId = transactionId;
+    this.requestClass = requestClass;
     this.#row = row;
     this.#deps = deps;
+    this.#locks = new RunLocks(row.id, deps.locks);
+    this.messages = new RunMessages(row.id, {
+      journal: deps.journal,
+      clock: deps.clock,
+      onMessage: (message) => deps.onMessage(this, message),
+      onRefused: (err) => deps.log.error({ run: row.id, err }, "the journal refused a message"),
+    });
+    this.#watchdog = new Watchdog({
+      clock: deps.clock,
+      onWarning: () => deps.onState(this),
+      onExpired: (phase, afterMs) => this.#expired(phase, afterMs),
+    });
+    this.#watchdog.enter("waiting");
   }
 
   get row(): RunRow {
     return this.#row;
   }
 
-  get progress(): Progress {
-    return this.#progress;
+  get request(): Request {
+    return this.#row.request;
+  }
+
+  /** The stage it is in and how much of that is done; null before the first. */
+  get stageProgress(): (StageProgress & { readonly elapsedMs: number }) | null {
+    return this.#stageProgress === null ? null : { ...this.#stageProgress, elapsedMs: this.#deps.clock.monotonicMs() - this.#stageBeganMs };
+  }
+
+  /** What is being done, for people, and the bytes of it. */
+  get doing(): { readonly text: string; readonly bytesDone: number; readonly bytesTotal: number } {
+    return { text: this.#text, bytesDone: this.#bytes.done, bytesTotal: this.#bytes.total };
+  }
+
+  /** What people should know; empty while all is well. */
+  get warning(): string {
+    return this.#watchdog.warning;
+  }
+
+  /** Who outside of the daemon is waited for; null where nobody is. */
+  get waitsOutside(): string | null {
+    return this.#waitsOutside;
+  }
+
+  /** Whether it has had its turn. */
+  get begun(): boolean {
+    return this.#actor !== undefined;
+  }
+
+  /** The stage that its actor is in, waiting or working. */
+  get stage(): Stage | null {
+    const value = this.#actor?.getSnapshot().value;
+    return value === undefined || typeof value === "string" ? null : (Object.keys(value)[0] as Stage);
   }
 
   /** The state as clients see it. */
@@ -80,17 +153,29 @@ export class Run {
     return this.cancellable && !this.#row.cancelRequested;
   }
 
+  /** Whether it holds the assembler's lock or is past it: what it does now can no longer be added to. */
+  get assembles(): boolean {
+    return this.#locks.updatesSysroot;
+  }
+
+  /** The error it ended with, or is ending with. */
+  get error(): ErrorValue | null {
+    return this.#row.error;
+  }
+
   /** Starts the actor: a new run from the beginning, one found in the journal where it was, or at its clean-up. */
   begin(): void {
     const machine = transactionMachine.provide({
       actors: {
         runStage: fromPromise(({ input }) => this.#runStage(input.stage)),
-        rollBack: fromPromise(() => this.#guard(() => this.#rollBack())),
-        clean: fromPromise(() => this.#guard(() => this.#clean())),
+        rollBack: fromPromise(() => this.#guard("rollingBack", () => this.#rollBack())),
+        clean: fromPromise(() => this.#guard("cleaning", () => this.#clean())),
       },
       actions: { abortStage: () => this.#abort.abort() },
     });
-    const actor = createActor(machine, { input: { runId: this.id, stages: STAGES_OF[this.#row.request.kind], resume: this.#resume() } });
+    const resume = resumeOf(this.#row);
+    this.#row = { ...this.#row, error: resume.error, cancelRequested: resume.cancelRequested };
+    const actor = createActor(machine, { input: { runId: this.id, stages: STAGES_OF[this.request.kind], resume } });
     this.#actor = actor;
     actor.subscribe({ next: () => this.#moved(), error: (error) => this.#deps.log.error({ err: error }, "the actor of a run failed") });
     actor.start();
@@ -98,7 +183,7 @@ export class Run {
 
   /** Asks the run to stop; durable before it is obeyed. Throws TooLate past the point of no return. */
   async cancel(): Promise<void> {
-    if (this.state === "cancelling") return;
+    if (this.state === "cancelling" || (!this.begun && this.#row.cancelRequested)) return;
     if (!this.cancellable) throw tooLate(this.transactionId);
     this.#row = { ...this.#row, cancelRequested: true };
     try {
@@ -108,62 +193,143 @@ export class Run {
       this.#row = { ...this.#row, cancelRequested: false };
       throw error;
     }
-    this.#actor?.send({ type: "CANCEL" });
+    this.#cancelledMs = this.#deps.clock.monotonicMs();
+    if (this.begun) this.#actor?.send({ type: "CANCEL" });
+    else this.begin();
   }
 
-  /** The error it ended with, or is ending with. */
-  get error(): ErrorValue | null {
-    return this.#row.error;
+  /**
+   * Gives it another request: more people want more of it, or fewer less. What was done already is kept as far as it serves; a plan
+   * that no longer fits is made again. Only while it is cancellable.
+   */
+  reshape(request: Request): void {
+    const { request: before, facts, timings } = this.#row;
+    this.#row = { ...this.#row, request };
+    if (this.#actor === undefined) return;
+    this.#actor.send({ type: "RESHAPE", stages: STAGES_OF[request.kind] });
+    const stage = this.stage;
+    if (stage === null || stage === "refreshing") return;
+    const wantsNews = request.kind === "upgrade" && before.kind !== "upgrade";
+    const stale = wantsNews && timings.findLast((timing) => timing.stage === "refreshing")?.cached === true;
+    const fits = before.packages.join() === request.packages.join() && stage === "downloading" && facts.plan?.changed === true;
+    if (stale || !fits) this.#interrupt(stale ? "refresh" : "replan");
+  }
+
+  /** It is what is left of a run that failed: nobody else is merged into it. */
+  splinter(): void {
+    this.#noteFacts({ splinter: true });
+  }
+
+  /** It will never begin: nothing of it is left running. */
+  abandon(): void {
+    this.#watchdog.leave();
+  }
+
+  /** Ends it as failed, as soon as its stage has stopped; only while it is cancellable. */
+  fail(error: AptOstreeError): void {
+    if (!this.cancellable) return;
+    if (this.begun) this.#interrupt(error);
+    else {
+      this.#row = { ...this.#row, state: "cleaning", error: error.toValue() };
+      this.begin();
+    }
+  }
+
+  #interrupt(how: StageVerdict | AptOstreeError): void {
+    this.#interruption = how;
+    this.#abort.abort();
   }
 
   async #runStage(stage: Stage): Promise<StageVerdict> {
     this.#abort = new AbortController();
+    this.#interruption = null;
     const { signal } = this.#abort;
-    const askedMs = this.#deps.now();
+    const { meter } = this.#deps;
+    const askedMs = this.#deps.clock.monotonicMs();
+    let beganMs: number | null = null;
     try {
-      await this.#lock(stage, signal);
+      this.#watchdog.enter("waiting");
+      await this.#locks.take(stage, this.requestClass, signal);
+      if (stage === "deploying" || stage === "pruning") await this.#deps.engines.awaitSysroot(this.#outside(signal));
       if (signal.aborted) throw new AptOstreeError("Cancelled", "cancelled before the stage began");
       if (stage === "assembling" && this.#isOvertaken()) return this.#replan();
-      const beganMs = this.#deps.now();
-      this.#actor?.send({ type: "STAGE_BEGAN" });
-      // What is published may be a moment old, and what a deployment is compared with must not be.
-      if (stage === "deploying" && this.#row.facts.deploymentsBefore === undefined) await this.#deps.snapshots.refresh();
-      this.#noteFacts(stage === "deploying" && this.#row.facts.deploymentsBefore === undefined ? { deploymentsBefore: this.#deploymentIds() } : {});
-      await this.#save(stage, "intent");
-      const output = await this.#deps.engines.stages[stage](this.#stageInput(), this.#io(stage, signal));
+      beganMs = this.#deps.clock.monotonicMs();
+      meter.observe("lock_wait_seconds", (beganMs - askedMs) / 1000, { stage });
+      const { request } = this.#row;
+      const output = await this.#work(stage, signal);
       this.#noteFacts(output.facts);
       if (output.verdict === "replan") {
         const verdict = this.#replan();
         await this.#save(stage, "done");
         return verdict;
       }
-      this.#row = { ...this.#row, timings: [...this.#row.timings, timing(stage, askedMs, beganMs, this.#deps.now(), output.cached)] };
+      const timing = { stage, waitedMs: beganMs - askedMs, tookMs: this.#deps.clock.monotonicMs() - beganMs, cached: output.cached };
+      meter.observe("stage_seconds", timing.tookMs / 1000, { kind: request.kind, stage, cached: String(output.cached) });
+      this.#row = { ...this.#row, timings: [...this.#row.timings, timing] };
       if (stage === "deploying" || stage === "pruning") await this.#deps.snapshots.refresh();
       await this.#save(stage, "done");
-      this.#reportStage(stage, 1, this.#progress.text);
-      if (stage !== "assembling") this.#release();
+      this.#reportStage(stage, 1, this.#text);
+      if (stage !== "assembling") this.#locks.release();
+      this.#deps.onStageDone(this, timing);
+      if (this.#interruption !== null) return this.#interrupted(this.#interruption);
+      // Lists that a prefetch found fresh enough are not, for the upgrade that it has become meanwhile.
+      if (
+        output.verdict === "proceed" &&
+        stage === "refreshing" &&
+        output.cached &&
+        request.kind !== this.request.kind &&
+        this.request.kind === "upgrade"
+      )
+        return "refresh";
       return output.verdict;
     } catch (error) {
       // A failed deployment is rolled back under the same lock.
-      if (stage !== "deploying") this.#release();
+      if (stage !== "deploying") this.#locks.release();
+      if (typeof this.#interruption === "string" && !this.#row.cancelRequested) {
+        this.#locks.release();
+        return this.#interruption;
+      }
       throw await this.#failed(stage, error, signal);
+    } finally {
+      this.#watchdog.leave();
+      this.#waitsOutside = null;
+      const endedMs = this.#deps.clock.monotonicMs();
+      if (beganMs !== null) {
+        meter.observe("lock_hold_seconds", (endedMs - beganMs) / 1000, { stage });
+        if (stage === "deploying") meter.observe("exclusive_seconds", (endedMs - beganMs) / 1000, {});
+      }
+      if (signal.aborted && this.#cancelledMs > 0) meter.observe("cancel_seconds", (endedMs - this.#cancelledMs) / 1000, { stage });
     }
   }
 
-  /** Takes the stage's locks; from assembling to deploying the one lease is kept and upgraded. */
-  async #lock(stage: Stage, signal: AbortSignal): Promise<void> {
-    if (stage === "deploying" && this.#lease !== undefined) {
-      await this.#lease.upgrade("sysroot");
-      return;
-    }
-    this.#release();
-    const priority = this.#row.request.kind === "prefetch" ? "background" : "interactive";
-    this.#lease = await this.#deps.locks.acquire(NEEDS_OF[stage], { owner: this.id, priority, signal });
+  /** The stage's work, its locks held: a durable intent, then the effect. */
+  async #work(stage: Stage, signal: AbortSignal): Promise<StageOutput> {
+    const { engines, snapshots, clock } = this.#deps;
+    this.#stageBeganMs = clock.monotonicMs();
+    this.#stageProgress = { stage, fraction: 0 };
+    this.#watchdog.enter(stage);
+    this.#actor?.send({ type: "STAGE_BEGAN" });
+    // What is published may be a moment old, and what a deployment is compared with must not be.
+    const first = stage === "deploying" && this.#row.facts.deploymentsBefore === undefined;
+    if (first) await snapshots.refresh();
+    this.#noteFacts(first ? { deploymentsBefore: snapshots.current.deployments.map((d) => d.id) } : {});
+    await this.#save(stage, "intent");
+    const why = stage === "refreshing" && this.#isUnasked() ? await engines.whyNotNow() : null;
+    if (why !== null) return this.#skipped(why);
+    const { request, facts } = this.#row;
+    const input = { runId: this.id, request, transactionId: this.transactionId, facts, snapshot: snapshots.current };
+    return await engines.stages[stage](input, this.#io(stage, signal));
   }
 
-  #release(): void {
-    this.#lease?.release();
-    this.#lease = undefined;
+  /** What a timer wants, and can want again later. */
+  #isUnasked(): boolean {
+    return this.requestClass === "timer" && UNASKED.includes(this.request.kind);
+  }
+
+  /** Now is no time for it: it ends well with nothing done, unless a person has come to want it meanwhile. */
+  #skipped(why: string): StageOutput {
+    const outcome = { changed: false, commit: "", staged: false, diff: [], summary: `skipped: ${why}` };
+    return { facts: { outcome }, cached: true, verdict: this.#isUnasked() ? "settled" : "refresh" };
   }
 
   /** Whether the snapshot that was planned against is no longer the current one. */
@@ -172,61 +338,85 @@ export class Run {
   }
 
   #replan(): StageVerdict {
-    this.#release();
+    this.#locks.release();
     this.#plans += 1;
     if (this.#plans >= MAX_PLANS)
       throw new AptOstreeError("Conflict", `cannot go on: the sysroot was changed ${MAX_PLANS} times while this was planned`);
-    const { deploymentsBefore: _, ...facts } = this.#row.facts;
+    // The newest lists there are: those of the first plan may name what the mirror has dropped since.
+    const { deploymentsBefore: _, listsGeneration: __, ...facts } = this.#row.facts;
     this.#row = { ...this.#row, facts };
     return "replan";
   }
 
-  #deploymentIds(): string[] {
-    return this.#deps.snapshots.current.deployments.map((d) => d.id);
-  }
-
-  #stageInput() {
-    const { request, facts } = this.#row;
-    return { runId: this.id, request, transactionId: this.transactionId, facts, snapshot: this.#deps.snapshots.current };
+  #interrupted(how: StageVerdict | AptOstreeError): StageVerdict {
+    this.#locks.release();
+    if (typeof how !== "string") throw how;
+    return how;
   }
 
   #io(stage: Stage, signal: AbortSignal): StageIo {
+    const isBackground = (): boolean => this.requestClass === "timer";
     return {
       signal,
+      // Read anew each time: a person may have come to want it.
+      get background() {
+        return isBackground();
+      },
       progress: (fraction, text, bytes) => this.#reportStage(stage, fraction, text, bytes),
-      message: (level, text) => this.#say(level, text),
+      message: (level, text) => this.messages.say(level, text),
     };
+  }
+
+  /** Another program has the sysroot: it is waited for, and named, before the point of no return. */
+  #outside(signal: AbortSignal): Parameters<Engines["awaitSysroot"]>[0] {
+    return {
+      signal,
+      waiting: (reason) => {
+        this.#waitsOutside = reason;
+        this.#deps.onState(this);
+      },
+    };
+  }
+
+  #expired(phase: Phase, afterMs: number): void {
+    const what = phase === "waiting" ? "waited" : `was ${phase}`;
+    this.fail(new AptOstreeError("Timeout", `cannot finish: it ${what} for more than ${durationText(afterMs)}`, { details: { phase } }));
   }
 
   /** Journals a failed stage; what the actor, and so the client, is told. */
   async #failed(stage: Stage, error: unknown, signal: AbortSignal): Promise<ErrorValue> {
-    const value: ErrorValue = signal.aborted ? { code: "Cancelled", message: "cancelled" } : toErrorValue(error);
+    const reason = this.#interruption instanceof AptOstreeError && !this.#row.cancelRequested ? this.#interruption : error;
+    const cancelled = signal.aborted && reason === error;
+    const value: ErrorValue = cancelled ? { code: "Cancelled", message: "cancelled" } : toErrorValue(reason);
     if (value.code === "Internal") this.#deps.log.error({ run: this.id, stage, err: error }, "a stage failed unexpectedly");
-    if (!signal.aborted) this.#row = { ...this.#row, error: this.#row.error ?? value };
+    if (!cancelled) this.#row = { ...this.#row, error: this.#row.error ?? value };
     await this.#save(stage, "failed").catch((cause: unknown) => this.#deps.log.error({ run: this.id, err: cause }, "the journal refused a row"));
     return value;
   }
 
   async #rollBack(): Promise<void> {
-    this.#lease ??= await this.#deps.locks.acquire(NEEDS_OF.deploying, { owner: this.id, priority: "interactive" });
+    await this.#locks.keepForRollback();
     await this.#deps.engines.rollBack(this.transactionId);
     await this.#deps.snapshots.refresh();
   }
 
   async #clean(): Promise<void> {
-    this.#release();
+    this.#locks.release();
     await this.#deps.engines.clean(this.id);
   }
 
   /** Turns what was thrown into the value that the machine keeps. */
-  async #guard(work: () => Promise<void>): Promise<void> {
+  async #guard(phase: Phase, work: () => Promise<void>): Promise<void> {
+    this.#watchdog.enter(phase);
     try {
       await work();
     } catch (error) {
       this.#deps.log.error({ run: this.id, err: error }, "clean-up failed");
       const value = toErrorValue(error);
-      this.#say("warning", value.message);
+      this.messages.say("warning", value.message);
       throw value;
+    } finally {
+      this.#watchdog.leave();
     }
   }
 
@@ -243,66 +433,24 @@ export class Run {
   }
 
   async #save(stage?: Stage, phase?: "intent" | "done" | "failed"): Promise<void> {
-    this.#row = { ...this.#row, updatedMs: this.#deps.now(), bootId: this.#deps.bootId };
-    const step = stage === undefined || phase === undefined ? undefined : { runId: this.id, stage, phase, atMs: this.#deps.now() };
-    await this.#deps.journal.updateRun(this.#row, step);
+    const { clock, bootId, journal } = this.#deps;
+    this.#row = { ...this.#row, updatedMs: clock.now(), bootId };
+    const step = stage === undefined || phase === undefined ? undefined : { runId: this.id, stage, phase, atMs: clock.now() };
+    await journal.updateRun(this.#row, step);
   }
 
   #reportStage(stage: Stage, fraction: number, text: string, bytes?: { done: number; total: number }): void {
-    const stages = STAGES_OF[this.#row.request.kind];
-    const total = stages.reduce((sum, s) => sum + WEIGHT_OF[s], 0);
-    const before = stages.slice(0, stages.indexOf(stage)).reduce((sum, s) => sum + WEIGHT_OF[s], 0);
-    const percent = (100 * (before + WEIGHT_OF[stage] * Math.min(Math.max(fraction, 0), 1))) / total;
-    this.#progress = {
-      percent: Math.max(this.#progress.percent, Math.round(percent * 10) / 10),
-      text,
-      bytesDone: bytes?.done ?? 0,
-      bytesTotal: bytes?.total ?? 0,
-    };
+    this.#watchdog.touch();
+    this.#stageProgress = { stage, fraction };
+    this.#text = text;
+    this.#bytes = bytes ?? { done: 0, total: 0 };
     this.#deps.onProgress(this);
-  }
-
-  #say(level: RunMessage["level"], text: string): void {
-    const message: RunMessage = { seq: this.messages.length + 1, atMs: this.#deps.now(), level, text };
-    this.messages.push(message);
-    this.#deps.journal
-      .addMessages(this.id, [message])
-      .catch((error: unknown) => this.#deps.log.error({ run: this.id, err: error }, "the journal refused a message"));
-    this.#deps.onMessage(this, message);
-  }
-
-  /** Where a run from the journal goes on. What was cancelled is not begun again, save a deployment, which may stand already. */
-  #resume(): NonNullable<TransactionInput["resume"]> {
-    const { state, resumed, cancelRequested } = this.#row;
-    if (resumed > MAX_RESUMES) {
-      const error: ErrorValue = { code: "Internal", message: `internal error: the daemon ended ${resumed} times in the stage ${state}` };
-      this.#row = { ...this.#row, error };
-      // What was deployed halfway is undone, but not for ever where it is that which ends the daemon.
-      const undo = state === "deploying" && resumed === MAX_RESUMES + 1;
-      return { at: undo ? "rollingBack" : "cleaning", error, cancelRequested: false };
-    }
-    const { error, facts } = this.#row;
-    const stage = STAGES.find((s) => s === state);
-    if (state === "rollingBack" || state === "cleaning" || state === "settling")
-      return { at: state === "rollingBack" ? state : "cleaning", error, cancelRequested };
-    // What the journal says was done, or has failed, is not tried again.
-    const wasLast = stage !== undefined && STAGES_OF[this.#row.request.kind].at(-1) === stage;
-    if (wasLast && this.#row.timings.at(-1)?.stage === stage) return { at: "cleaning", error, cancelRequested: false };
-    if (error !== null) return { at: stage === "deploying" ? "rollingBack" : "cleaning", error, cancelRequested: false };
-    const mayStand = stage === "deploying" && facts.deploymentsBefore !== undefined;
-    if (cancelRequested && !mayStand) return { at: "cleaning", error, cancelRequested };
-    this.#row = { ...this.#row, cancelRequested: false };
-    return { at: stage ?? null, error: null, cancelRequested: false };
   }
 }
 
 /** The name of the outermost state: what the journal keeps and a later version must understand. */
 function stateName(value: unknown): string {
   return typeof value === "string" ? value : (Object.keys(value as object)[0] ?? "queued");
-}
-
-function timing(stage: Stage, askedMs: number, beganMs: number, endedMs: number, cached: boolean): StageTiming {
-  return { stage, waitedMs: beganMs - askedMs, tookMs: endedMs - beganMs, cached };
 }
 
 function tooLate(id: string): AptOstreeError {

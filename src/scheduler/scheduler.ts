@@ -1,22 +1,43 @@
 /**
- * The scheduler: takes requests, joins those that are alike, runs the others side by side under the locks, and takes up again
- * what a dead daemon left. A *transaction* belongs to one caller; a *run* is the work, and several transactions may share one.
+ * The scheduler: takes requests, puts together those that can share a run, has the others wait their turn, and takes up again what a
+ * dead daemon left. A *transaction* belongs to one caller; a *run* is the work, and several transactions may share one.
  */
 import { EventEmitter } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
-import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
+import { AptOstreeError, type ErrorValue } from "../model/errors.ts";
 import { isId, newId } from "../model/ids.ts";
 import { titleOf } from "../model/names.ts";
 import { digestOf } from "../model/plan.ts";
-import { type Caller, type FinalState, isFinal, type Request, type RunMessage, type TransactionView } from "../model/transaction.ts";
+import {
+  type Caller,
+  DEFAULT_SCHEDULING,
+  type Request,
+  type RequestClass,
+  type RunMessage,
+  type Scheduling,
+  type TransactionView,
+} from "../model/transaction.ts";
+import { Admission, type Place, raise } from "./admission.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "./api.ts";
+import { Board } from "./board.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { busy, Endings } from "./endings.ts";
+import { LockHistory } from "./lock-history.ts";
 import { Locks } from "./locks.ts";
+import { combineAll } from "./meetings.ts";
+import type { Member } from "./members.ts";
+import type { Meter } from "./meter.ts";
+import { Outlook } from "./outlook.ts";
+import { Patience } from "./patience.ts";
 import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
-import { endErrorOf, newRunRow, newTransactionRow } from "./rows.ts";
+import { percentOf } from "./progress.ts";
+import { recover } from "./recovery.ts";
+import { newRunRow, newTransactionRow } from "./rows.ts";
 import { Run, type RunDeps } from "./run.ts";
 import { SnapshotHolder } from "./snapshot.ts";
-import { Throttle } from "./throttle.ts";
-import { activeView, endedView, resultOf, waitingOf } from "./views.ts";
+import { resolveUndo } from "./undo.ts";
+import { endedView } from "./views.ts";
+import { nameOf } from "./waiting.ts";
+import { type LockReport, lockReport } from "./waits-for.ts";
 
 /** What the scheduler is made of. */
 export interface SchedulerOptions {
@@ -27,63 +48,123 @@ export interface SchedulerOptions {
   readonly bootId: string;
   /** Ended transactions that the journal keeps. */
   readonly keepTransactions: number;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  /** Transactions that one user may have waiting or running; 100 where it is absent. */
+  readonly maxActiveOfUser?: number;
+  /** Called where the journal cannot be written any more, so that nobody may be told anything: ends the daemon, and the next one goes on. */
+  readonly fatal?: (error: unknown) => void;
+  readonly clock?: Clock;
+  readonly meter?: Meter;
+  /** Makes ids; a simulation has its own. */
+  readonly makeId?: () => string;
 }
 
-const PROGRESS_INTERVAL_MS = 100;
-/** Transactions that one user may have waiting or running. */
 const MAX_ACTIVE_OF_USER = 100;
-/** Ended transactions between two trims of the journal. */
-const TRIM_EVERY = 50;
-/** How long a full disk is given before the end of a run is written again. */
-const RETRY_MS = 1000;
-
-interface Active {
-  row: TransactionRow;
-  readonly run: Run;
-  /** Whether its row became durable; never rejects. */
-  readonly created: Promise<boolean>;
-  /** Its row is durable and `added` was told: nothing is said of it before. */
-  announced: boolean;
-  /** Its end is being written: it has no part in its run any more. */
-  ending: boolean;
-}
+/** At its start a daemon learns from so many transactions how long stages take. */
+const LEARNED_TRANSACTIONS = 200;
+const NO_METER: Meter = { count: () => {}, observe: () => {} };
 
 /** See `SchedulerApi`. Call `start` once before anything else. */
 export class Scheduler extends EventEmitter<SchedulerEvents> implements SchedulerApi {
   readonly #options: SchedulerOptions;
+  readonly #clock: Clock;
+  readonly #meter: Meter;
+  readonly #makeId: () => string;
+  readonly #lockHistory = new LockHistory();
+  readonly #outlook = new Outlook();
   readonly #locks: Locks;
   readonly #snapshots: SnapshotHolder;
-  readonly #runs = new Map<string, Run>();
-  readonly #active = new Map<string, Active>();
-  readonly #throttle = new Throttle(PROGRESS_INTERVAL_MS, (id) => this.#tell(id, "progress"));
+  readonly #admission: Admission;
+  readonly #board: Board;
+  readonly #endings: Endings;
+  readonly #patience: Patience;
+  readonly #runDeps: RunDeps;
   #stopWatching: () => void = () => {};
-  #endedSinceTrim = 0;
   #closing = false;
 
   constructor(options: SchedulerOptions) {
     super();
+    const { engines, journal, log, bootId, keepTransactions, clock = systemClock, meter = NO_METER, makeId = newId } = options;
     this.#options = options;
-    this.#locks = new Locks({ now: () => performance.now(), onChange: () => queueMicrotask(() => this.#tellWaiting()) });
-    this.#snapshots = new SnapshotHolder(options.engines, options.journal, (snapshot) => this.emit("snapshot", snapshot));
+    this.#clock = clock;
+    this.#meter = meter;
+    this.#makeId = makeId;
+    this.#locks = new Locks({
+      now: () => clock.monotonicMs(),
+      onChange: () => queueMicrotask(() => this.#tellWaiting()),
+      onEvent: (change) => this.#lockHistory.record(change),
+    });
+    this.#snapshots = new SnapshotHolder(engines, journal, (snapshot) => this.emit("snapshot", snapshot));
+    this.#admission = new Admission(clock, (run) => this.#begin(run));
+    this.#board = new Board({
+      clock,
+      locks: this.#locks,
+      admission: this.#admission,
+      snapshots: this.#snapshots,
+      outlook: this.#outlook,
+      added: (view) => this.emit("added", view),
+      changed: (view) => this.emit("changed", view),
+      progressed: (view) => this.emit("progress", view),
+    });
+    this.#endings = new Endings({
+      board: this.#board,
+      journal,
+      log,
+      meter,
+      clock,
+      keepTransactions,
+      epoch: () => this.#snapshots.current.epoch,
+      emitFinished: (view) => this.emit("finished", view),
+      onRunEnded: (run) => {
+        this.#admission.ended(run);
+        this.#board.forget(run);
+      },
+      split: (run, groups) => this.#split(run, groups),
+      isClosing: () => this.#closing,
+    });
+    this.#patience = new Patience({
+      clock,
+      waitingOf: (member) => this.#board.waitingOf(member.run),
+      leave: (member, error) => this.#settle(member.run, this.#leave(member, "failed", error.toValue())),
+    });
+    this.#runDeps = {
+      engines,
+      journal,
+      log,
+      clock,
+      meter,
+      bootId,
+      locks: this.#locks,
+      snapshots: this.#snapshots,
+      onState: (run) => this.#moved(run),
+      onProgress: (run) => this.#board.progressOf(run),
+      onMessage: (run, message) => this.#said(run, message),
+      onStageDone: (run, timing) => {
+        this.#outlook.learn(run.row, timing);
+        this.#settle(run, this.#endings.stageDone(run, timing));
+      },
+      onEnd: (run) => this.#settle(run, this.#endings.runEnded(run)),
+    };
   }
 
   /** Reads the sysroot, takes up what the journal has unfinished, and begins to watch for other writers. */
   async start(): Promise<void> {
-    const { journal, engines } = this.#options;
+    const { journal, engines, log } = this.#options;
     if (journal.setAside !== null) this.#snapshots.warn(`the journal was damaged and set aside as ${journal.setAside}; the history before is lost`);
     await this.#snapshots.refresh();
-    const resumed: Run[] = [];
-    for (const { run, transactions } of await journal.unfinished()) {
-      const taken = await this.#resume(run, transactions);
-      if (taken !== null) resumed.push(taken);
-    }
-    // A deployment that was begun comes before whatever could change the sysroot under it.
-    const wasDeploying = (run: Run): boolean => run.row.state === "deploying" || run.row.state === "rollingBack";
-    for (const run of [...resumed.filter(wasDeploying), ...resumed.filter((r) => !wasDeploying(r))]) run.begin();
+    for (const { run } of (await journal.transactions(LEARNED_TRANSACTIONS)).toReversed())
+      for (const timing of run.timings) this.#outlook.learn(run, timing);
+    await recover({
+      journal,
+      engines,
+      log,
+      admission: this.#admission,
+      endings: this.#endings,
+      makeRun: (row, transactionId) => new Run(row, transactionId, "timer", this.#runDeps),
+      adopt: (row, run) => this.#adopt(row, run),
+      onResumed: () => this.#meter.count("resumes_total", {}),
+    });
     this.#stopWatching = engines.watchSysroot(() => {
-      this.#snapshots.refresh().catch((error: unknown) => this.#options.log.error({ err: error }, "cannot read the sysroot"));
+      this.#snapshots.refresh().catch((error: unknown) => log.error({ err: error }, "cannot read the sysroot"));
     });
   }
 
@@ -91,11 +172,12 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   close(): void {
     this.#closing = true;
     this.#stopWatching();
+    this.#board.close();
   }
 
   /** Whether nothing is running or waiting. */
   get idle(): boolean {
-    return this.#active.size === 0;
+    return this.#board.members.size === 0;
   }
 
   /** A warning for `status`. */
@@ -104,70 +186,67 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   }
 
   status(): StatusView {
-    return { snapshot: this.#snapshots.current, transactions: [...this.#active.values()].filter((a) => a.announced).map((a) => this.#view(a)) };
+    return { snapshot: this.#snapshots.current, transactions: this.#board.views() };
   }
 
-  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
-    await this.#snapshots.isAfter(sinceEpoch, timeoutMs);
+  async waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView> {
+    await this.#snapshots.isAfter(sinceEpoch, timeoutMs, signal);
     return this.status();
   }
 
-  async submit(request: Request, caller: Caller): Promise<string> {
-    if (this.#closing) throw new AptOstreeError("Busy", "cannot take the request: the daemon is stopping");
-    const ofUser = [...this.#active.values()].filter((a) => a.row.caller.uid === caller.uid).length;
-    if (ofUser >= MAX_ACTIVE_OF_USER)
-      throw new AptOstreeError("Busy", `cannot take the request: user ${caller.uid} has ${ofUser} transactions waiting or running`);
-    const id = newId();
-    const joined = this.#findJoinable(request);
-    const run = joined ?? new Run(newRunRow(request, id, this.#options), id, this.#runDeps());
-    const row = newTransactionRow(id, run.id, request, caller, this.#options.now());
-    const creating = this.#options.journal.create(row, joined === null ? run.row : null);
+  async submit(asked: Request, caller: Caller, scheduling: Scheduling = DEFAULT_SCHEDULING): Promise<string> {
+    const { journal, log } = this.#options;
+    const request = await resolveUndo(asked, journal);
+    this.#checkQuota(caller);
+    const place = this.#admission.placeFor(request);
+    if (scheduling.noWait) this.#refuseToWait(request, place);
+    const id = this.#makeId();
+    const run = place.meeting === "new" ? this.#newRun(request, id, scheduling.requestClass) : place.run;
+    if (place.meeting === "new") this.#admission.add(run, place.after);
+    else this.#reshape(run, place.request);
+    const row = newTransactionRow({ id, runId: run.id, request, caller, scheduling, createdMs: this.#clock.now() });
+    const creating = journal.create(row, run.row);
     const created = creating.then(
       () => true,
       () => false,
     );
-    const active: Active = { row, run, created, announced: false, ending: false };
     // A member from now on: a run that ends while its row is being written must still answer it.
-    this.#active.set(id, active);
-    this.#runs.set(run.id, run);
+    const member = this.#enter(row, run, created);
     try {
       await creating;
     } catch (error) {
-      this.#active.delete(id);
-      if (joined === null) this.#runs.delete(run.id);
-      // The row of the run that it was to join may be the one that could not be written: it gets one of its own, or the real reason.
-      else if (!this.#runs.has(run.id)) return await this.submit(request, caller);
-      else this.#stopIfUnwanted(run);
+      this.#board.members.remove(member);
+      this.#withdrawn(run, caller.uid);
       throw error;
     }
-    this.#options.log.info(
-      { transaction: id, run: run.id, title: titleOf(request), uid: caller.uid, joined: joined !== null },
-      "transaction accepted",
-    );
-    this.#announce(active);
-    if (joined === null) run.begin();
-    else for (const other of this.#membersOf(run)) this.#tell(other.row.id, "changed");
+    this.#meter.count("meetings_total", { meeting: place.meeting });
+    log.info({ transaction: id, run: member.run.id, title: titleOf(request), uid: caller.uid, meeting: place.meeting }, "transaction accepted");
+    this.#board.announce(member);
+    if (member.ending) return id;
+    this.#admission.enqueue(member.run, { uid: caller.uid });
+    if (raise(member.run, scheduling.requestClass) || place.meeting === "promote") this.#admission.changed(member.run, caller.uid);
+    if (place.meeting !== "new") this.#board.joined(member.run);
+    this.#board.placesChanged();
+    this.#patience.begin(member);
     return id;
   }
 
   async cancel(id: string, caller: Caller): Promise<void> {
-    const active = this.#active.get(id);
-    if (active === undefined) {
+    const member = this.#board.members.get(id);
+    if (member === undefined) {
       const ended = await this.transaction(id);
       throw new AptOstreeError("TooLate", `cannot cancel ${id}: it has ${ended.state} already`);
     }
-    this.#options.log.info({ transaction: id, run: active.run.id, uid: caller.uid }, "cancel requested");
-    const { run } = active;
-    if (active.ending || !run.cancellable) throw new AptOstreeError("TooLate", `cannot cancel ${id}: it is past its point of no return`);
-    if (this.#membersOf(run).length === 1) return await run.cancel();
-    await this.#end(active, "cancelled", { code: "Cancelled", message: "cancelled; others still want it" });
-    for (const other of this.#membersOf(run)) this.#tell(other.row.id, "changed");
-    this.#stopIfUnwanted(run);
+    const { run } = member;
+    this.#options.log.info({ transaction: id, run: run.id, uid: caller.uid }, "cancel requested");
+    if (member.ending || !run.cancellable) throw new AptOstreeError("TooLate", `cannot cancel ${id}: it is past its point of no return`);
+    if (this.#board.members.of(run).length === 1) return await run.cancel();
+    await this.#leave(member, "cancelled", { code: "Cancelled", message: "cancelled; others still want it" });
   }
 
   async transaction(id: string): Promise<TransactionView> {
-    const active = this.#active.get(id);
-    if (active !== undefined) return this.#view(active);
+    const member = this.#board.members.get(id);
+    if (member !== undefined) return this.#board.view(member);
     const found = isId(id) ? await this.#options.journal.transaction(id) : null;
     if (found === null) throw new AptOstreeError("NotFound", `cannot find transaction ${id.slice(0, 40)}`);
     return endedView(found.row, found.run, this.#snapshots.current.epoch);
@@ -176,188 +255,149 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   async transactions(limit: number): Promise<readonly TransactionView[]> {
     const rows = await this.#options.journal.transactions(Math.min(Math.max(limit, 1), 1000));
     return rows.map(({ row, run }) => {
-      const active = this.#active.get(row.id);
-      return active === undefined ? endedView(row, run, this.#snapshots.current.epoch) : this.#view(active);
+      const member = this.#board.members.get(row.id);
+      return member === undefined ? endedView(row, run, this.#snapshots.current.epoch) : this.#board.view(member);
     });
   }
 
   async messages(id: string, afterSeq: number): Promise<readonly RunMessage[]> {
-    const active = this.#active.get(id);
-    if (active !== undefined && active.run.row.resumed === 0) return active.run.messages.filter((message) => message.seq > afterSeq);
+    const member = this.#board.members.get(id);
+    if (member !== undefined) return member.run.messages.all.filter((message) => message.seq > afterSeq);
     const view = await this.transaction(id);
     return await this.#options.journal.messages(view.runId, afterSeq);
+  }
+
+  lockReport(): LockReport {
+    return lockReport(this.#locks.manager, this.#lockHistory);
   }
 
   async reload(): Promise<number> {
     return (await this.#snapshots.refresh()).epoch;
   }
 
-  /** The run that does already what is asked, if it can still be joined. */
-  #findJoinable(request: Request): Run | null {
-    const digest = digestOf(request);
-    return [...this.#runs.values()].find((run) => run.joinable && digestOf(run.row.request) === digest) ?? null;
+  #checkQuota({ uid }: Caller): void {
+    if (this.#closing) throw new AptOstreeError("Busy", "cannot take the request: the daemon is stopping");
+    const count = this.#board.members.countOf(uid);
+    if (count >= (this.#options.maxActiveOfUser ?? MAX_ACTIVE_OF_USER))
+      throw new AptOstreeError("Busy", `cannot take the request: user ${uid} has ${count} transactions waiting or running`);
   }
 
-  /** A run of the journal, ready to begin again; null where only its transactions, or nobody any more, had to be told of its end. */
-  async #resume(found: RunRow, transactions: readonly TransactionRow[]): Promise<Run | null> {
-    const { journal, log } = this.#options;
-    if (isFinal(found.state)) {
-      const run = new Run(found, found.facts.transactionId ?? "", this.#runDeps());
-      for (const row of transactions) await this.#end(this.#adopt(row, run), found.state, endErrorOf(found));
-      return null;
-    }
-    const row = await this.#cleanFirst({ ...found, resumed: found.resumed + 1 });
-    const [first] = transactions;
-    if (first === undefined) {
-      await journal.updateRun({ ...row, state: "cancelled" });
-      return null;
-    }
-    await journal.updateRun(row);
-    const run = new Run(row, row.facts.transactionId ?? first.id, this.#runDeps());
-    run.messages.push(...(await journal.messages(row.id, 0)));
-    this.#runs.set(run.id, run);
-    for (const transaction of transactions) this.#adopt(transaction, run);
-    log.info({ run: row.id, state: row.state, resumed: row.resumed }, "run taken up again");
-    return run;
+  #refuseToWait(request: Request, place: Place): void {
+    const holders = this.#admission.holdersFor(place, request.kind);
+    if (holders.length > 0)
+      throw busy(
+        titleOf(request),
+        `it would wait for ${holders.map(nameOf).join(" and ")}`,
+        holders.map(({ id }) => id),
+      );
   }
 
-  /** Removes what the dead daemon left of a run. Where that cannot be, the run fails; the daemon serves all the same. */
-  async #cleanFirst(row: RunRow): Promise<RunRow> {
-    try {
-      await this.#options.engines.clean(row.id);
-      return row;
-    } catch (error) {
-      this.#options.log.error({ run: row.id, err: error }, "cannot clean up after a run");
-      const state = row.state === "deploying" || row.state === "rollingBack" ? "rollingBack" : "cleaning";
-      return { ...row, state, error: row.error ?? toErrorValue(error) };
-    }
+  #newRun(request: Request, transactionId: string, requestClass: RequestClass): Run {
+    const row = newRunRow(request, transactionId, { id: this.#makeId(), nowMs: this.#clock.now(), bootId: this.#options.bootId });
+    return new Run(row, transactionId, requestClass, this.#runDeps);
   }
 
-  #adopt(row: TransactionRow, run: Run): Active {
-    const active: Active = { row, run, created: Promise.resolve(true), announced: true, ending: false };
-    this.#active.set(row.id, active);
-    return active;
+  #enter(row: TransactionRow, run: Run, created: Promise<boolean>): Member {
+    const member: Member = { row, run, created, announced: false, ending: false, percent: 0, stopWaiting: () => {} };
+    this.#board.members.add(member);
+    return member;
   }
 
-  #runDeps(): RunDeps {
-    const { engines, journal, log, now, bootId } = this.#options;
-    return {
-      engines,
-      journal,
-      log,
-      now,
-      bootId,
-      locks: this.#locks,
-      snapshots: this.#snapshots,
-      onState: (run) => {
-        for (const member of this.#membersOf(run)) this.#tell(member.row.id, "changed");
-      },
-      onProgress: (run) => {
-        for (const member of this.#membersOf(run)) this.#throttle.touch(member.row.id);
-      },
-      onMessage: (run, message) => {
-        for (const member of this.#membersOf(run)) if (member.announced) this.emit("message", this.#view(member), message);
-      },
-      onEnd: (run) => {
-        // Without a journal nobody may be told: uncaught, this ends the daemon, and the next one takes the run up.
-        void this.#ended(run).catch((error: unknown) => {
-          log.error({ run: run.id, err: error }, "cannot journal the end of a run");
-          if (!this.#closing) throw error;
-        });
-      },
-    };
+  #adopt(row: TransactionRow, run: Run): Member {
+    const member = this.#enter(row, run, Promise.resolve(true));
+    member.announced = true;
+    for (const { stage } of run.row.timings)
+      if (stage !== "cleaning") member.percent = Math.max(member.percent, percentOf(row.request.kind, { stage, fraction: 1 }));
+    raise(run, row.scheduling.requestClass);
+    this.#patience.begin(member);
+    return member;
   }
 
-  async #ended(run: Run): Promise<void> {
-    const state = run.row.state as FinalState;
-    this.#runs.delete(run.id);
-    await this.#persist(() => this.#options.journal.updateRun(run.row));
-    for (const member of this.#membersOf(run)) await this.#end(member, state, endErrorOf(run.row));
-    this.#endedSinceTrim += 1;
-    if (this.#endedSinceTrim >= TRIM_EVERY) {
-      this.#endedSinceTrim = 0;
-      await this.#options.journal.trim(this.#options.keepTransactions);
-    }
+  #begin(run: Run): void {
+    const waitedMs = Math.max(0, this.#clock.now() - run.row.createdMs);
+    this.#meter.observe("queue_wait_seconds", waitedMs / 1000, { class: run.requestClass });
+    run.begin();
+    this.#board.placesChanged();
   }
 
-  /** Ends one transaction: durable first, then told. Whoever comes first decides how it ends. */
-  async #end(active: Active, state: FinalState, error: ErrorValue | null): Promise<void> {
-    if (active.ending) return;
-    active.ending = true;
-    if (!(await active.created)) return;
-    this.#announce(active);
-    const { id } = active.row;
-    const result = state === "finished" ? resultOf(active.run.row) : null;
-    const row: TransactionRow = { ...active.row, state, error, result, endedMs: this.#options.now() };
-    await this.#persist(() => this.#options.journal.endTransactions([row]));
-    this.#throttle.flush(id);
-    this.#active.delete(id);
-    this.#options.log.info(
-      { transaction: id, run: row.runId, state, ...(error === null ? {} : { code: error.code, reason: error.message }) },
-      "transaction ended",
-    );
-    this.emit("finished", endedView(row, active.run.row, this.#snapshots.current.epoch));
+  #reshape(run: Run, request: Request): void {
+    if (digestOf(request) === digestOf(run.request)) return;
+    run.reshape(request);
+    this.#admission.reshaped(run);
   }
 
-  /** An end must be written, so that a full disk is waited for: it is the one write that nobody could be told the failure of. */
-  async #persist(write: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await write();
-      } catch (error) {
-        if (this.#closing || toErrorValue(error).code !== "NoSpace") throw error;
-        this.#options.log.error({ err: error }, "the journal has no space: trying again");
-        await delay(RETRY_MS);
-      }
+  /** Ends a member's part in a run that others still want: what only it wanted is no longer done. */
+  async #leave(member: Member, state: "cancelled" | "failed", error: ErrorValue): Promise<void> {
+    const { run } = member;
+    const ended = this.#endings.end(member, state, error);
+    this.#withdrawn(run, member.row.caller.uid);
+    await ended;
+  }
+
+  /** Somebody has left a run: it does less from now on, or stops, or never was. */
+  #withdrawn(run: Run, uid: number): void {
+    const left = this.#board.members.of(run);
+    const request = combineAll(left.map((member) => member.row.request));
+    if (request !== null) {
+      if (run.cancellable) this.#reshape(run, request);
+      this.#admission.changed(run, uid);
+      this.#board.tellOf(run);
+    } else if (!run.begun && !this.#admission.isQueued(run)) {
+      run.abandon();
+      this.#admission.ended(run);
+    } else if (run.joinable)
+      run.cancel().catch((cause: unknown) => this.#options.log.error({ run: run.id, err: cause }, "cannot cancel a run that nobody wants"));
+  }
+
+  /** Takes a failed run apart: one run for each group, first in line. */
+  async #split(run: Run, groups: readonly (readonly Member[])[]): Promise<void> {
+    const parts = groups.flatMap((members) => {
+      const [first] = members;
+      const request = combineAll(members.map((member) => member.row.request));
+      if (first === undefined || request === null) return [];
+      const part = this.#newRun(request, first.row.id, run.requestClass);
+      part.splinter();
+      part.messages.begin(run.messages.all);
+      return [{ run: part, members, uid: first.row.caller.uid }];
+    });
+    const rows: RunRow[] = [run.row, ...parts.map((part) => part.run.row)];
+    const moved = parts.flatMap((part) => part.members.map((member) => ({ ...member.row, runId: part.run.id })));
+    await this.#options.journal.regroup(rows, moved);
+    for (const part of parts) {
+      for (const member of part.members) if (!member.ending) this.#board.members.move(member, part.run);
+      part.run.messages.sayFirst(`together with other requests this failed: ${run.error?.message ?? "unknown"}; it is tried again apart`);
+      this.#admission.add(part.run);
+      this.#admission.enqueue(part.run, { uid: part.uid, front: true });
+      this.#board.tellOf(part.run);
     }
   }
 
-  /** Who still wants the run. */
-  #membersOf(run: Run): Active[] {
-    return [...this.#active.values()].filter((active) => active.run === run && !active.ending);
+  #moved(run: Run): void {
+    this.#board.tellOf(run);
+    for (const member of this.#board.members.of(run)) this.#patience.check(member);
   }
 
-  /** The last one interested may leave while another, who was to stay, is refused or leaves too. */
-  #stopIfUnwanted(run: Run): void {
-    if (this.#membersOf(run).length > 0 || !this.#runs.has(run.id) || !run.joinable) return;
-    run.cancel().catch((error: unknown) => this.#options.log.error({ run: run.id, err: error }, "cannot cancel a run that nobody wants"));
+  #said(run: Run, message: RunMessage): void {
+    for (const member of this.#board.members.of(run)) if (member.announced) this.emit("message", this.#board.view(member), message);
   }
 
-  #announce(active: Active): void {
-    if (active.announced) return;
-    active.announced = true;
-    this.emit("added", this.#view(active));
-  }
-
-  #tell(id: string, event: "changed" | "progress"): void {
-    const active = this.#active.get(id);
-    if (active?.announced === true) this.emit(event, this.#view(active));
-  }
-
-  /** Who waits behind whom has changed: everybody who waits is told. */
+  /** Who waits for locks behind whom has changed: everybody who waits is told. */
   #tellWaiting(): void {
     for (const ticket of this.#locks.manager.queue()) {
-      const run = this.#runs.get(ticket.owner);
-      if (run !== undefined) for (const member of this.#membersOf(run)) this.#tell(member.row.id, "changed");
+      const run = this.#admission.find(ticket.owner);
+      if (run !== null) this.#moved(run);
     }
   }
 
-  #view(active: Active): TransactionView {
-    const { run, row } = active;
-    const others = this.#membersOf(run)
-      .filter((member) => member.announced && member !== active)
-      .map((member) => member.row.id);
-    return activeView(
-      row,
-      run,
-      others,
-      waitingOf(this.#locks.manager, run.id, (owner) => this.#nameOf(owner)),
-      this.#snapshots.current.epoch,
-    );
+  #settle(run: Run, work: Promise<void>): void {
+    void work.catch((error: unknown) => {
+      this.#options.log.error({ run: run.id, err: error }, "cannot journal the end of a transaction");
+      if (!this.#closing) (this.#options.fatal ?? rethrow)(error);
+    });
   }
+}
 
-  #nameOf(runId: string): string {
-    const run = this.#runs.get(runId);
-    return run === undefined ? runId : `${titleOf(run.row.request)} (${run.transactionId})`;
-  }
+/** Uncaught, it ends the process. */
+function rethrow(error: unknown): never {
+  throw error;
 }

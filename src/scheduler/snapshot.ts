@@ -25,18 +25,20 @@ export class SnapshotHolder {
     return this.#current;
   }
 
-  /** Resolves as soon as the current epoch is above a number, and after the timeout in any case. */
-  async isAfter(epoch: number, timeoutMs: number): Promise<void> {
-    if (this.#current.epoch > epoch) return;
+  /** Resolves as soon as the current epoch is above a number, and after the timeout or with the signal in any case. */
+  async isAfter(epoch: number, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.#current.epoch > epoch || signal?.aborted === true) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
         this.#waiters.delete(waiter);
+        signal?.removeEventListener("abort", done);
         resolve();
       };
       const timer = setTimeout(done, timeoutMs);
       const waiter = { epoch, done };
       this.#waiters.add(waiter);
+      signal?.addEventListener("abort", done);
     });
   }
 

@@ -1,11 +1,16 @@
 /** At most one call in an interval for each key, the last one never lost. */
+import type { Clock } from "./clock.ts";
+
+/** One interval for all keys; a key that is not touched costs nothing, and no timer runs. */
 export class Throttle {
+  readonly #clock: Clock;
   readonly #intervalMs: number;
   readonly #call: (key: string) => void;
-  readonly #waiting = new Map<string, NodeJS.Timeout>();
+  readonly #waiting = new Map<string, () => void>();
   readonly #lastMs = new Map<string, number>();
 
-  constructor(intervalMs: number, call: (key: string) => void) {
+  constructor(clock: Clock, intervalMs: number, call: (key: string) => void) {
+    this.#clock = clock;
     this.#intervalMs = intervalMs;
     this.#call = call;
   }
@@ -13,12 +18,12 @@ export class Throttle {
   /** Calls now, or at the end of the interval. */
   touch(key: string): void {
     if (this.#waiting.has(key)) return;
-    const dueMs = (this.#lastMs.get(key) ?? 0) + this.#intervalMs - performance.now();
+    const dueMs = (this.#lastMs.get(key) ?? Number.NEGATIVE_INFINITY) + this.#intervalMs - this.#clock.monotonicMs();
     if (dueMs <= 0) this.#fire(key);
     else
       this.#waiting.set(
         key,
-        setTimeout(() => this.#fire(key), dueMs),
+        this.#clock.after(dueMs, () => this.#fire(key)),
       );
   }
 
@@ -28,10 +33,16 @@ export class Throttle {
     this.#lastMs.delete(key);
   }
 
+  /** Calls no more. */
+  close(): void {
+    for (const stop of this.#waiting.values()) stop();
+    this.#waiting.clear();
+  }
+
   #fire(key: string): void {
-    clearTimeout(this.#waiting.get(key));
+    this.#waiting.get(key)?.();
     this.#waiting.delete(key);
-    this.#lastMs.set(key, performance.now());
+    this.#lastMs.set(key, this.#clock.monotonicMs());
     this.#call(key);
   }
 }

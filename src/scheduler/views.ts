@@ -1,28 +1,33 @@
 /** Transactions as clients see them: made from a run and a journal row, never kept apart from them. */
 import { titleOf } from "../model/names.ts";
-import { isFinal, type RunState, type TransactionResult, type TransactionView } from "../model/transaction.ts";
-import type { LockManager, Obstacle } from "./locks.ts";
+import { type Estimate, isFinal, type RunState, type TransactionResult, type TransactionView } from "../model/transaction.ts";
 import type { RunRow, TransactionRow } from "./ports.ts";
 import type { Run } from "./run.ts";
+import type { Waiting } from "./waiting.ts";
+
+/** What the view of an active transaction shows besides its rows. */
+export interface ViewParts {
+  readonly percent: number;
+  readonly joinedWith: readonly string[];
+  readonly waiting: Waiting;
+  readonly eta: Estimate | null;
+  readonly epoch: number;
+}
 
 /** The view of a transaction whose run is active. */
-export function activeView(
-  row: TransactionRow,
-  run: Run,
-  others: readonly string[],
-  waiting: { position: number; text: string },
-  epoch: number,
-): TransactionView {
-  const state = run.state;
+export function activeView(row: TransactionRow, run: Run, parts: ViewParts): TransactionView {
+  const { state } = run;
   return {
-    ...fromRows(row, run.row, epoch),
+    ...fromRows(row, run.row, parts.epoch),
     // Final only once the journal says so: until then the run is cleaning up.
     state: isFinal(state) ? "cleaning" : state,
-    progress: run.progress,
-    waitingFor: waiting.text,
-    position: waiting.position,
+    progress: { percent: parts.percent, ...run.doing },
+    eta: parts.eta,
+    warning: run.warning,
+    waitingFor: parts.waiting.text,
+    position: parts.waiting.position,
     cancellable: run.cancellable,
-    joinedWith: others,
+    joinedWith: parts.joinedWith,
   };
 }
 
@@ -43,7 +48,7 @@ function fromRows(row: TransactionRow, run: RunRow, epoch: number): TransactionV
     title: titleOf(row.request),
     request: row.request,
     caller: row.caller,
-    requestClass: "interactive",
+    requestClass: row.scheduling.requestClass,
     state,
     eta: null,
     warning: "",
@@ -72,21 +77,4 @@ export function resultOf(run: RunRow): TransactionResult {
     timings: run.timings,
     summary: outcome?.summary ?? "done",
   };
-}
-
-/** Where a run stands in the queue for locks, from 1, and why; 0 and nothing for one that does not wait. */
-export function waitingOf(locks: LockManager, runId: string, nameOf: (owner: string) => string): { position: number; text: string } {
-  const ticket = locks.find(runId);
-  if (ticket === null || ticket.state !== "waiting") return { position: 0, text: "" };
-  return { position: locks.queue().indexOf(ticket) + 1, text: explain(locks.waitsFor(ticket), nameOf) };
-}
-
-/** Why a run waits, for people: "sysroot is held by install vim (3f2a…)". */
-function explain(obstacles: readonly Obstacle[], nameOf: (owner: string) => string): string {
-  return obstacles
-    .map(({ resource, heldBy, behind }) => {
-      const held = heldBy.length > 0 ? `${resource} is held by ${heldBy.map(nameOf).join(" and ")}` : `${resource} is awaited`;
-      return behind.length === 0 ? held : `${held}, ${behind.map(nameOf).join(" and ")} first`;
-    })
-    .join("; ");
 }

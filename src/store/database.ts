@@ -4,10 +4,13 @@ import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { failure, isDamage } from "./failures.ts";
 import { type Migration, migration as migration0001 } from "./migrations/0001.ts";
+import { migration as migration0002 } from "./migrations/0002.ts";
 
-const MIGRATIONS: readonly Migration[] = [migration0001];
+const MIGRATIONS: readonly Migration[] = [migration0001, migration0002];
 /** How long another program (sqlite3(1), a backup) may hold the database before a write gives up. */
 const BUSY_TIMEOUT_MS = 5000;
+/** So many of the newest transactions are looked at value by value; it is the most that is ever listed. */
+const CHECKED_TRANSACTIONS = 1000;
 const WAL_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** An open database and what was found on the way. */
@@ -72,16 +75,24 @@ function migrate(db: Database.Database): void {
   if (missing.length > 0) throw damage(`version ${versionOf(db)} has no ${missing.join(", ")}`);
 }
 
-/** quick_check looks at the structure only: a value that is no longer JSON would otherwise surface in the middle of a recovery. */
+/**
+ * quick_check looks at the structure only: a value that is no longer JSON would otherwise surface in the middle of a recovery or of a
+ * list. A start must not take longer with a longer history, so what is older is left to whoever asks for it by its id.
+ */
 function unreadableRows(db: Database.Database): string[] {
   return db
-    .prepare<[], string>(
-      `select 'run ' || id from run where not (json_valid(request) and json_valid(facts) and json_valid(timings) and json_valid(ifnull(error, 'null')))
-       union all select 'transaction ' || id from tx
-       where not (json_valid(request) and json_valid(caller) and json_valid(ifnull(result, 'null')) and json_valid(ifnull(error, 'null')))`,
+    .prepare<[number], string>(
+      `with newest as (select seq from tx order by seq desc limit ?),
+       checked as (select seq from newest union all select seq from tx where state = 'active')
+       select 'run ' || id from run
+       where id in (select run_id from tx where seq in (select seq from checked) union all select id from run where ended = 0)
+         and not (json_valid(request) and json_valid(facts) and json_valid(timings) and json_valid(ifnull(error, 'null')))
+       union all select 'transaction ' || id from tx where seq in (select seq from checked)
+         and not (json_valid(request) and json_valid(caller) and json_valid(ifnull(result, 'null')) and json_valid(ifnull(error, 'null'))
+         and json_valid(ifnull(scheduling, 'null')))`,
     )
     .pluck()
-    .all();
+    .all(CHECKED_TRANSACTIONS);
 }
 
 function versionOf(db: Database.Database): number {

@@ -150,7 +150,9 @@ export class Groups {
   #apply({ name, args }: Call): unknown {
     switch (name) {
       case "create":
-        return this.#tables.create(args[0] as TransactionRow, args[1] as RunRow | null);
+        return this.#tables.create(args[0] as TransactionRow, args[1] as RunRow);
+      case "regroup":
+        return this.#tables.regroup(args[0] as readonly RunRow[], args[1] as readonly TransactionRow[]);
       case "updateRun":
         return this.#tables.updateRun(args[0] as RunRow, args[1] as StepRow | undefined);
       case "endTransactions":

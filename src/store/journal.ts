@@ -79,8 +79,12 @@ class ThreadedJournal implements SqliteJournal {
     return { calls: this.#calls, commits: this.#commits };
   }
 
-  async create(transaction: TransactionRow, run: RunRow | null): Promise<void> {
+  async create(transaction: TransactionRow, run: RunRow): Promise<void> {
     await this.#call("create", transaction, run);
+  }
+
+  async regroup(runs: readonly RunRow[], transactions: readonly TransactionRow[]): Promise<void> {
+    await this.#call("regroup", runs, transactions);
   }
 
   async updateRun(run: RunRow, step?: StepRow): Promise<void> {

@@ -1,13 +1,22 @@
 /** The journal's statements: each method is one call of the `Journal` port, to be run inside a transaction where it writes. */
 import type Database from "better-sqlite3";
 import { AptOstreeError, type ErrorValue } from "../model/errors.ts";
-import { type Caller, isFinal, type Request, type RunMessage, type StageTiming, type TransactionResult } from "../model/transaction.ts";
+import {
+  type Caller,
+  DEFAULT_SCHEDULING,
+  isFinal,
+  type Request,
+  type RunMessage,
+  type Scheduling,
+  type StageTiming,
+  type TransactionResult,
+} from "../model/transaction.ts";
 import type { RunFacts, RunRow, StepRow, TransactionRow } from "../scheduler/ports.ts";
 
 type Row = Record<string, string | number | null>;
 
 const RUN_COLUMNS = "id, request, state, facts, timings, error, cancel_requested, resumed, boot_id, created_ms, updated_ms";
-const TX_COLUMNS = "id, run_id, request, caller, created_ms, ended_ms, state, result, error";
+const TX_COLUMNS = "id, run_id, request, caller, created_ms, ended_ms, state, result, error, scheduling";
 
 /** Prepared statements on one open database. Nothing here is durable until the caller commits. */
 export class Tables {
@@ -18,22 +27,21 @@ export class Tables {
     this.#db = db;
   }
 
-  /** Throws Internal where an id is taken or the run is not there. */
-  create(transaction: TransactionRow, run: RunRow | null): void {
-    if (run !== null) {
-      this.#sql(
-        `insert into run (${RUN_COLUMNS}, ended) values
-         (@id, @request, @state, @facts, @timings, @error, @cancelRequested, @resumed, @bootId, @createdMs, @updatedMs, @ended)`,
-      ).run(runValues(run));
-    } else if (!this.#hasRun(transaction.runId)) {
-      throw new AptOstreeError(
-        "Internal",
-        `internal error: transaction ${transaction.id} joins run ${transaction.runId}, which is not in the journal`,
-      );
+  /** Throws Internal where the transaction's id is taken. */
+  create(transaction: TransactionRow, run: RunRow): void {
+    this.#putRun(run);
+    this.#sql(
+      `insert into tx (${TX_COLUMNS}) values (@id, @runId, @request, @caller, @createdMs, @endedMs, @state, @result, @error, @scheduling)`,
+    ).run(transactionValues(transaction));
+  }
+
+  /** Throws NotFound. */
+  regroup(runs: readonly RunRow[], transactions: readonly TransactionRow[]): void {
+    for (const run of runs) this.#putRun(run);
+    for (const { id, runId } of transactions) {
+      const { changes } = this.#sql("update tx set run_id = ? where id = ?").run(runId, id);
+      if (changes === 0) throw new AptOstreeError("NotFound", `cannot journal transaction ${id}: it is not in the journal`);
     }
-    this.#sql(`insert into tx (${TX_COLUMNS}) values (@id, @runId, @request, @caller, @createdMs, @endedMs, @state, @result, @error)`).run(
-      transactionValues(transaction),
-    );
   }
 
   /** Throws NotFound. */
@@ -117,6 +125,17 @@ export class Tables {
     this.#sql("delete from run where ended = 1 and id not in (select run_id from tx)").run();
   }
 
+  /** What has ended stays as it is: whoever comes late to a run must not begin it again. */
+  #putRun(run: RunRow): void {
+    this.#sql(
+      `insert into run (${RUN_COLUMNS}, ended) values
+       (@id, @request, @state, @facts, @timings, @error, @cancelRequested, @resumed, @bootId, @createdMs, @updatedMs, @ended)
+       on conflict (id) do update set request = @request, state = @state, facts = @facts, timings = @timings, error = @error,
+       cancel_requested = @cancelRequested, resumed = @resumed, boot_id = @bootId, updated_ms = @updatedMs, ended = @ended
+       where ended = 0`,
+    ).run(runValues(run));
+  }
+
   #withRun(row: TransactionRow): { row: TransactionRow; run: RunRow } {
     const run = this.#run(row.runId);
     if (run === null) throw new AptOstreeError("JournalCorrupt", `cannot read the journal: transaction ${row.id} has no run`);
@@ -173,6 +192,7 @@ function transactionValues(row: TransactionRow): Row {
     state: row.state,
     result: orNull(row.result),
     error: orNull(row.error),
+    scheduling: JSON.stringify(row.scheduling),
   };
 }
 
@@ -200,6 +220,7 @@ function toTransaction(row: Row): TransactionRow {
     runId: String(row.run_id),
     request: parseStored(String(row.request), place) as Request,
     caller: parseStored(String(row.caller), place) as Caller,
+    scheduling: { ...DEFAULT_SCHEDULING, ...(parseOrNull(row.scheduling, place) as Scheduling | null) },
     createdMs: Number(row.created_ms),
     endedMs: Number(row.ended_ms),
     state: row.state as TransactionRow["state"],

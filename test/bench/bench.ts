@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: what a transaction costs, beside plain apt-get and the naive way of layering, and how the daemon behaves meanwhile.
- * The table goes to standard output, what is being done to standard error, every single measurement to a JSON file.
+ * The table goes to standard output, what is being done to standard error, every single measurement to a JSON file. With the argument
+ * `scheduler` it is the scheduler alone: see scheduler.ts.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
@@ -15,6 +16,7 @@ import { type BenchOptions, readOptions, SETS, WATCHED_SET } from "./options.ts"
 import { type DeployTimes, measureSet, type SetMeasurements } from "./pairs.ts";
 import type { BenchHost } from "./places.ts";
 import { type DaemonMeasurements, type Measurements, report } from "./report.ts";
+import { benchScheduler } from "./scheduler.ts";
 
 const STATUS_COMMANDS = 10;
 const MIX_TRANSACTIONS = 20;
@@ -112,7 +114,9 @@ function say(line: string): void {
 }
 
 try {
-  await main(readOptions(process.argv.slice(2)));
+  const argv = process.argv.slice(2);
+  if (argv[0] === "scheduler") await benchScheduler(say);
+  else await main(readOptions(argv));
 } catch (error) {
   process.stderr.write(`apt-ostree: ${toErrorValue(error).message}\n`);
   process.exitCode = 1;

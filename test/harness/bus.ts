@@ -11,6 +11,8 @@ export interface TestBusOptions {
   readonly anyUser?: boolean;
   /** The defaults and limits of a system bus, with this policy file on top; implies `anyUser`. */
   readonly systemPolicy?: string;
+  /** A program that the bus starts for a name; "ADDRESS" in its arguments stands for the bus. */
+  readonly activatable?: { readonly name: string; readonly command: readonly string[] };
   /** Limits of dbus-daemon(1) that differ. */
   readonly limits?: Readonly<Record<string, number>>;
 }
@@ -47,7 +49,12 @@ export async function startBus(options: TestBusOptions = {}): Promise<TestBus> {
   const directory = await mkdtemp(join(tmpdir(), "apt-ostree-bus-"));
   await chmod(directory, 0o755);
   const config = join(directory, "bus.conf");
-  await writeFile(config, configuration(join(directory, "socket"), options));
+  await writeFile(config, configuration(directory, options));
+  const { activatable } = options;
+  if (activatable !== undefined) {
+    const exec = activatable.command.map((word) => (word === "ADDRESS" ? `unix:path=${join(directory, "socket")}` : word)).join(" ");
+    await writeFile(join(directory, `${activatable.name}.service`), `[D-BUS Service]\nName=${activatable.name}\nExec=${exec}\n`);
+  }
   // The bus goes with us, however we go.
   const child = spawn(
     "setpriv",
@@ -75,7 +82,7 @@ export async function startBus(options: TestBusOptions = {}): Promise<TestBus> {
   };
 }
 
-function configuration(socket: string, options: TestBusOptions): string {
+function configuration(directory: string, options: TestBusOptions): string {
   const isSystem = options.systemPolicy !== undefined;
   const limits = Object.entries({ ...(isSystem ? {} : HIGH_LIMITS), ...options.limits })
     .map(([name, limit]) => `<limit name="${name}">${limit}</limit>`)
@@ -84,7 +91,8 @@ function configuration(socket: string, options: TestBusOptions): string {
   return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>${isSystem ? "system" : "custom"}</type>
-  <listen>unix:path=${socket}</listen>
+  <listen>unix:path=${join(directory, "socket")}</listen>
+  ${options.activatable === undefined ? "" : `<servicedir>${directory}</servicedir>`}
   <auth>EXTERNAL</auth>
   <policy context="default">${isSystem ? SYSTEM_DEFAULTS : connect + ALLOW_ALL}</policy>
   ${isSystem ? `${STATS}<include>${options.systemPolicy}</include>` : ""}

@@ -65,6 +65,8 @@ export class ControlledEngines implements Engines {
   readonly stages: Readonly<Record<Stage, StageEngine>>;
   behave: Behaviour = async () => undefined;
   cleaning: (runId: string) => Promise<void> = async () => undefined;
+  whyNotNow: Engines["whyNotNow"] = async () => null;
+  awaitSysroot: Engines["awaitSysroot"] = async () => undefined;
   changed: () => void = () => undefined;
   readonly #gates: Gate[] = [];
   readonly #inside = new Map<string, Stage>();
@@ -154,7 +156,8 @@ export class ControlledEngines implements Engines {
     if (standing) return { facts: { outcome }, cached: true, verdict: "proceed" };
     if (input.request.kind !== "rollback" && input.facts.plan?.epoch !== input.snapshot.epoch) return { facts: {}, cached: false, verdict: "replan" };
     this.world.deploy(input.transactionId);
-    return { facts: { outcome }, cached: false, verdict: "proceed" };
+    const change = { from: { baseCommit: "ba5e", requested: [] }, to: { baseCommit: "ba5e", requested: input.request.packages } };
+    return { facts: { outcome: { ...outcome, change } }, cached: false, verdict: "proceed" };
   }
 }
 

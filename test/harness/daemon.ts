@@ -1,7 +1,7 @@
 /** The scheduler with the real journal, as in a daemon that a test can kill: what the journal was not given by then never was. */
 import { join } from "node:path";
 import { makeRequest } from "../../src/model/names.ts";
-import type { Caller, Kind, Request, TransactionView } from "../../src/model/transaction.ts";
+import { type Caller, DEFAULT_SCHEDULING, type Kind, type Request, type Scheduling, type TransactionView } from "../../src/model/transaction.ts";
 import type { SchedulerEvents } from "../../src/scheduler/api.ts";
 import type { Journal } from "../../src/scheduler/ports.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
@@ -61,7 +61,7 @@ export class Daemon {
       },
     });
     const log = { info: () => undefined, error: (facts: object, text: string) => void errors.push(`${text}: ${JSON.stringify(facts)}`) };
-    const scheduler = new Scheduler({ engines, journal, log, bootId: "boot", keepTransactions: 1000, now: () => Date.now() });
+    const scheduler = new Scheduler({ engines, journal, log, bootId: "boot", keepTransactions: 1000 });
     const daemon = new Daemon(scheduler, real, engines, errors, state);
     await scheduler.start();
     return daemon;
@@ -74,8 +74,12 @@ export class Daemon {
     await this.journal.close();
   }
 
-  submit(kind: Kind, packages: readonly string[] = [], caller = ROOT): Promise<string> {
-    return this.scheduler.submit(requestOf(kind, packages), caller);
+  submit(kind: Kind, packages: readonly string[] = [], caller = ROOT, scheduling: Partial<Scheduling> = {}): Promise<string> {
+    return this.scheduler.submit(requestOf(kind, packages), caller, { ...DEFAULT_SCHEDULING, ...scheduling });
+  }
+
+  undo(id: string, caller = ROOT): Promise<string> {
+    return this.scheduler.submit(makeRequest("undo", { undoes: id }), caller);
   }
 
   /** The view of a transaction once it has ended. */
@@ -107,7 +111,7 @@ export class Daemon {
   }
 }
 
-/** A valid request of a kind. */
+/** A valid request of a kind; what an undo undoes has no meaning. */
 export function requestOf(kind: Kind, packages: readonly string[] = []): Request {
-  return makeRequest(kind, { packages, targets: kind === "cleanup" ? ["base"] : [] });
+  return makeRequest(kind, { packages, targets: kind === "cleanup" ? ["base"] : [], ...(kind === "undo" ? { undoes: "0".repeat(12) } : {}) });
 }

@@ -4,8 +4,17 @@ import { AptOstreeError } from "../../src/model/errors.ts";
 import { newId } from "../../src/model/ids.ts";
 import { titleOf } from "../../src/model/names.ts";
 import type { Deployment, SysrootSnapshot } from "../../src/model/sysroot.ts";
-import { type Caller, isFinal, type Request, type RunMessage, type TransactionView } from "../../src/model/transaction.ts";
+import {
+  type Caller,
+  DEFAULT_SCHEDULING,
+  isFinal,
+  type Request,
+  type RunMessage,
+  type Scheduling,
+  type TransactionView,
+} from "../../src/model/transaction.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "../../src/scheduler/api.ts";
+import type { LockReport } from "../../src/scheduler/waits-for.ts";
 
 /** A deployment with only what a test cares about. */
 export function deployment(stateroot: string, index: number, values: Partial<Deployment> = {}): Deployment {
@@ -37,31 +46,46 @@ export function snapshot(epoch: number, deployments: readonly Deployment[] = [de
 /** Journals in memory, runs nothing. `overrides` replaces single answers, for faults. */
 export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements SchedulerApi {
   readonly views = new Map<string, TransactionView>();
+  /** What the locks are said to look like. */
+  locks: LockReport = { holders: [], waiting: [], graph: [], cycle: null, historyLength: 0, violations: [] };
   readonly said = new Map<string, RunMessage[]>();
+  /** How each transaction was to wait, by id. */
+  readonly scheduled = new Map<string, Scheduling>();
   overrides: Partial<Pick<SchedulerApi, "status" | "submit" | "cancel" | "transaction" | "transactions" | "messages" | "reload">> = {};
   #snapshot = snapshot(1);
+  readonly #waiters = new Set<() => void>();
+
+  /** How many wait for a status. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
 
   status(): StatusView {
     if (this.overrides.status !== undefined) return this.overrides.status();
     return { snapshot: this.#snapshot, transactions: [...this.views.values()].filter((view) => !isFinal(view.state)) };
   }
 
-  async waitForStatus(sinceEpoch: number, timeoutMs: number): Promise<StatusView> {
+  async waitForStatus(sinceEpoch: number, timeoutMs: number, signal?: AbortSignal): Promise<StatusView> {
     if (this.#snapshot.epoch <= sinceEpoch) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.once("snapshot", () => {
+        const done = (): void => {
           clearTimeout(timer);
+          this.#waiters.delete(look);
+          signal?.removeEventListener("abort", done);
           resolve();
-        });
+        };
+        const look = (): void => (this.#snapshot.epoch > sinceEpoch ? done() : undefined);
+        const timer = setTimeout(done, timeoutMs);
+        this.#waiters.add(look);
+        signal?.addEventListener("abort", done);
       });
     }
     return this.status();
   }
 
-  async submit(request: Request, caller: Caller): Promise<string> {
-    if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller);
-    return this.begin(request, caller);
+  async submit(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): Promise<string> {
+    if (this.overrides.submit !== undefined) return await this.overrides.submit(request, caller, scheduling);
+    return this.begin(request, caller, scheduling);
   }
 
   async cancel(id: string, caller: Caller): Promise<void> {
@@ -88,13 +112,17 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
     return (this.said.get(id) ?? []).filter((message) => message.seq > afterSeq);
   }
 
+  lockReport(): LockReport {
+    return this.locks;
+  }
+
   async reload(): Promise<number> {
     if (this.overrides.reload !== undefined) return await this.overrides.reload();
     return this.publish(snapshot(this.#snapshot.epoch + 1));
   }
 
   /** Begins a transaction, as `submit` does. */
-  begin(request: Request, caller: Caller): string {
+  begin(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): string {
     const id = newId();
     const view: TransactionView = {
       id,
@@ -110,7 +138,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       cancellable: true,
       joinedWith: [],
       resumed: 0,
-      requestClass: "interactive",
+      requestClass: scheduling.requestClass,
       eta: null,
       warning: "",
       epoch: this.#snapshot.epoch,
@@ -120,6 +148,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
       error: null,
     };
     this.views.set(id, view);
+    this.scheduled.set(id, scheduling);
     this.emit("added", view);
     return id;
   }
@@ -148,6 +177,7 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   publish(next: SysrootSnapshot): number {
     this.#snapshot = next;
     this.emit("snapshot", next);
+    for (const look of [...this.#waiters]) look();
     return next.epoch;
   }
 

@@ -2,13 +2,16 @@
 import { execFile } from "node:child_process";
 import { pino } from "pino";
 import { Bus } from "../../src/dbus/bus.ts";
-import { startService } from "../../src/dbus/service.ts";
+import { ReadingLimits } from "../../src/dbus/limits.ts";
+import { type Service, startService } from "../../src/dbus/service.ts";
+import { Metrics } from "../../src/metrics.ts";
 import type { TestBus } from "./bus.ts";
 import { MemoryScheduler } from "./memory-scheduler.ts";
 
 /** A running service. */
-export interface TestService {
+export interface TestService extends Pick<Service, "idleSinceMs" | "leave"> {
   readonly scheduler: MemoryScheduler;
+  readonly metrics: Metrics;
   /** The service's own connection. */
   readonly bus: Bus;
   /** Every line that was logged. */
@@ -18,16 +21,20 @@ export interface TestService {
 }
 
 /** Starts a service; a given scheduler is what a restarted daemon finds in its journal. */
-export async function startTestService(on: TestBus, scheduler = new MemoryScheduler()): Promise<TestService> {
+export async function startTestService(on: TestBus, scheduler = new MemoryScheduler(), limits = new ReadingLimits()): Promise<TestService> {
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void logged.push(JSON.parse(line)) });
+  const metrics = new Metrics();
   const bus = await Bus.connect(on.address);
   try {
-    const service = await startService({ bus, scheduler, log, version: "1.2.3" });
+    const service = await startService({ bus, scheduler, log, version: "1.2.3", metrics, limits });
     return {
       scheduler,
+      metrics,
       bus,
       logged,
+      idleSinceMs: () => service.idleSinceMs(),
+      leave: () => service.leave(),
       async stop(): Promise<void> {
         await service.close();
         await bus.close();

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { makeRequest } from "../../src/model/names.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
+import { snapshot } from "../harness/memory-scheduler.ts";
 import { startTestService, type TestService } from "../harness/service.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -132,6 +133,23 @@ describe("apt-ostree as a process", () => {
     await until(() => client.out.includes("apt-ostreed is back"));
     service.scheduler.end(id, "finished");
     expect(await client.ended).toBe(0);
+  });
+
+  it("waits for a new status, across a restart of the daemon, and leaves on Ctrl-C", async () => {
+    const client = start(["status", "--wait", "--json"]);
+    await until(() => service.scheduler.waiting === 1);
+    await service.stop();
+    service = await startTestService(bus, service.scheduler);
+    await until(() => service.scheduler.waiting === 1);
+    service.scheduler.publish(snapshot(2));
+    expect(await client.ended).toBe(0);
+    expect(JSON.parse(client.out)).toMatchObject({ snapshot: { epoch: 2 } });
+    const impatient = start(["status", "--wait"]);
+    await until(() => service.scheduler.waiting === 1);
+    impatient.signal("SIGINT");
+    expect(await impatient.ended).toBe(130);
+    expect(impatient.out + impatient.err).toBe("");
+    await until(() => service.scheduler.waiting === 0);
   });
 
   it("cancels on the first SIGINT and ends with 130", async () => {

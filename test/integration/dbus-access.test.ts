@@ -60,6 +60,19 @@ describe.each([
     service.scheduler.end(id, "finished");
   });
 
+  it("lets everyone cancel what is theirs, by the uid and not by the connection", async () => {
+    const theirs = { sender: ":1.98", uid: 65534, pid: 1, agent: "" };
+    const first = service.scheduler.begin(makeRequest("upgrade"), theirs);
+    const second = service.scheduler.begin(makeRequest("refresh"), theirs);
+    expect((await asNobody("call", NAME, ROOT, `${NAME}.Manager`, "Cancel", "s", first)).status).toBe(0);
+    expect((await asNobody("call", NAME, transactionPath(second), `${NAME}.Transaction`, "Cancel")).status).toBe(0);
+    expect([first, second].map((id) => service.scheduler.views.get(id)?.state)).toEqual(["cancelled", "cancelled"]);
+    // Root cancels what is anyone's.
+    const third = service.scheduler.begin(makeRequest("upgrade"), theirs);
+    expect((await run("busctl", [`--address=${bus.address}`, "call", NAME, ROOT, `${NAME}.Manager`, "Cancel", "s", third])).status).toBe(0);
+    service.scheduler.views.clear();
+  });
+
   it("serves the Python client of the design document, unchanged", async () => {
     const env = { DBUS_SYSTEM_BUS_ADDRESS: bus.address };
     const status = await run("/usr/bin/python3", [SEED_CLIENT, "status"], env);

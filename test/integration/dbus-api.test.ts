@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Bus } from "../../src/dbus/bus.ts";
 import type { IncomingSignal } from "../../src/dbus/message.ts";
 import { osPath, transactionPath } from "../../src/dbus/wire.ts";
+import { AptOstreeError } from "../../src/model/errors.ts";
 import { makeRequest } from "../../src/model/names.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { deployment, snapshot } from "../harness/memory-scheduler.ts";
@@ -141,7 +142,15 @@ describe("the api on the bus", () => {
     ["an array", "[]", "InvalidRequest"],
     ["an option it does not know", '{"kind":"upgrade","force":true}', "InvalidRequest"],
     ["an unknown kind", '{"kind":"explode"}', "InvalidRequest"],
+    ["to undo nothing", '{"kind":"undo"}', "InvalidRequest"],
+    ["to undo what is no id", '{"kind":"undo","undoes":"x"}', "InvalidRequest"],
+    ["to undo a number", '{"kind":"undo","undoes":7}', "InvalidRequest"],
     ["packages that are numbers", '{"kind":"install","packages":[1]}', "InvalidRequest"],
+    ["a class it does not know", '{"kind":"upgrade","class":"vip"}', "InvalidRequest"],
+    ["waiting that is neither yes nor no", '{"kind":"upgrade","noWait":"yes"}', "InvalidRequest"],
+    ["a wait of more than a week", '{"kind":"upgrade","waitTimeoutMs":604800001}', "InvalidRequest"],
+    ["a wait of less than nothing", '{"kind":"upgrade","waitTimeoutMs":-1}', "InvalidRequest"],
+    ["a wait that may not be", '{"kind":"upgrade","noWait":true,"waitTimeoutMs":1000}', "InvalidRequest"],
   ])("refuses to submit %s", async (_what, request, code) => {
     await expect(call(ROOT, `${NAME}.Manager`, "Submit", "s", [request])).rejects.toMatchObject({ errorName: `${NAME}.Error.${code}` });
   });
@@ -171,6 +180,62 @@ describe("the api on the bus", () => {
     expect(service.scheduler.views.get(id as string)).toMatchObject({ request: { targets: ["repomd"], idempotent: true }, caller: { agent: "cli" } });
     await call(transactionPath(id as string), `${NAME}.Transaction`, "Cancel");
     expect(service.scheduler.views.get(id as string)?.state).toBe("cancelled");
+  });
+
+  it("passes on how a request is to wait; the plain verbs wait as a person does", async () => {
+    const submit = async (values: object) => {
+      const [id] = await call(ROOT, `${NAME}.Manager`, "Submit", "s", [JSON.stringify({ kind: "upgrade", ...values })]);
+      service.scheduler.end(id as string, "finished");
+      return service.scheduler.scheduled.get(id as string);
+    };
+    const usual = { requestClass: "interactive", noWait: false, waitTimeoutMs: 0 };
+    expect(await submit({})).toEqual(usual);
+    expect(await submit({ class: "gui", waitTimeoutMs: 604_800_000 })).toEqual({ ...usual, requestClass: "gui", waitTimeoutMs: 604_800_000 });
+    expect(await submit({ class: "timer", noWait: true, waitTimeoutMs: 0 })).toEqual({ ...usual, requestClass: "timer", noWait: true });
+    const [id] = await call(ROOT, NAME, "Upgrade");
+    expect(service.scheduler.scheduled.get(id as string)).toEqual(usual);
+    service.scheduler.end(id as string, "finished");
+  });
+
+  it("takes the transaction that is to be undone", async () => {
+    const [id] = await call(ROOT, `${NAME}.Manager`, "Submit", "s", ['{"kind":"undo","undoes":"7f3a5c9d1e20"}']);
+    expect(service.scheduler.views.get(id as string)).toMatchObject({ title: "undo 7f3a5c9d1e20", request: { undoes: "7f3a5c9d1e20" } });
+    service.scheduler.end(id as string, "finished");
+  });
+
+  it("shows the locks to everyone who asks", async () => {
+    service.scheduler.locks = { ...service.scheduler.locks, historyLength: 12 };
+    const [report] = await call(ROOT, `${NAME}.Manager`, "DebugLocks");
+    expect(JSON.parse(report as string)).toEqual(service.scheduler.locks);
+  });
+
+  it("answers Busy with the holder that the scheduler names", async () => {
+    const busy = new AptOstreeError("Busy", "cannot upgrade: sysroot is held by install vim (7f3a5c9d1e20)");
+    service.scheduler.overrides.submit = () => Promise.reject(busy);
+    await expect(call(ROOT, `${NAME}.Manager`, "Submit", "s", ['{"kind":"upgrade","noWait":true}'])).rejects.toMatchObject({
+      errorName: `${NAME}.Error.Busy`,
+      message: busy.message,
+    });
+    service.scheduler.overrides = {};
+  });
+
+  it("tells of an estimate by the second, not by the millisecond", async () => {
+    const { scheduler } = service;
+    const id = scheduler.begin(makeRequest("upgrade"), CALLER, { requestClass: "timer", noWait: false, waitTimeoutMs: 0 });
+    const heard = await signalsOf(
+      () => {
+        scheduler.change(id, { eta: { p50Ms: 39_900, p90Ms: 80_000 }, warning: "assembling makes no progress" });
+        for (let ms = 0; ms < 950; ms++) scheduler.change(id, { eta: { p50Ms: 39_900 - ms, p90Ms: 80_000 - ms } });
+        scheduler.end(id, "finished");
+      },
+      (signal) => signal.member === "Finished",
+    );
+    const changes = heard.filter(({ path, member }) => path === transactionPath(id) && member === "PropertiesChanged").map(({ body }) => body[1]);
+    expect(changes[0]).toEqual({ EtaP50Ms: 40_000n, EtaP90Ms: 80_000n, Warning: "assembling makes no progress" });
+    expect(changes.filter((one) => Object.keys(one as object).every((name) => name.startsWith("Eta")))).toEqual([{ EtaP50Ms: 39_000n }]);
+    expect(await properties(transactionPath(id), `${NAME}.Transaction`)).toMatchObject([
+      { Class: "timer", Resumed: 0, CreatedMs: BigInt(scheduler.views.get(id)?.createdMs ?? 0) },
+    ]);
   });
 
   it("answers with the id before it tells anything of the transaction", async () => {

@@ -125,6 +125,24 @@ describe("the daemon's client", () => {
     expect(words).toEqual(["changed queued 0", "changed planning 0", "progress planning 50", "message 1 hello", "finished failed 50"]);
   });
 
+  it("hears a new estimate without asking again", async () => {
+    const { scheduler } = service;
+    const id = await client.submit({ kind: "upgrade", class: "timer", agent: "cli" });
+    const etas: unknown[] = [];
+    const steps = [
+      () => scheduler.change(id, { eta: { p50Ms: 5000, p90Ms: 9000 } }),
+      () => scheduler.change(id, { eta: { p50Ms: 4000, p90Ms: 9000 } }),
+      () => scheduler.change(id, { eta: null }),
+      () => scheduler.end(id, "finished"),
+    ];
+    const words = await follow(id, (event) => {
+      if (event.kind !== "lost") etas.push(event.view.eta);
+      steps.shift()?.();
+    });
+    expect(words).toEqual(["changed queued 0", ...Array(3).fill("progress queued 0"), "finished finished 0"]);
+    expect(etas.slice(0, 4)).toEqual([null, { p50Ms: 5000, p90Ms: 9000 }, { p50Ms: 4000, p90Ms: 9000 }, null]);
+  });
+
   it("misses and repeats no message, however they race with attaching", async () => {
     const { scheduler } = service;
     const id = await client.submit({ kind: "upgrade", agent: "cli" });

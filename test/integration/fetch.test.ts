@@ -49,7 +49,7 @@ function digest(bytes: Buffer, hash = "SHA256"): string {
 function options(changes: Partial<FetchOptions> = {}): FetchOptions {
   return {
     directory,
-    concurrency: 4,
+    concurrency: () => 4,
     proxyFor: () => null,
     signal: new AbortController().signal,
     onProgress: () => undefined,
@@ -131,7 +131,7 @@ describe("a sound mirror", () => {
   it("serves a thousand small files over a handful of connections in a few seconds", { timeout: 60_000 }, async () => {
     const archives = await Promise.all(Array.from({ length: 1000 }, (_, i) => publish(`p${i}_1_all.deb`, 200 + i)));
     const begun = performance.now();
-    expect((await fetchArchives(archives, options({ concurrency: 16 }))).fetched).toBe(1000);
+    expect((await fetchArchives(archives, options({ concurrency: () => 16 }))).fetched).toBe(1000);
     expect(performance.now() - begun).toBeLessThan(20_000);
     expect(mirror.connections).toBeLessThanOrEqual(16);
     const again = performance.now();
@@ -142,14 +142,30 @@ describe("a sound mirror", () => {
   it("gets no more requests at a time than it may from one host", async () => {
     const archives = await Promise.all(Array.from({ length: 8 }, (_, i) => publish(`p${i}_1_all.deb`, 2000)));
     for (const archive of archives) mirror.fault(`/${archive.fileName}`, { kind: "slow", bytesPerSecond: 40_000 });
-    await fetchArchives(archives, options({ concurrency: 8, perHost: 2 }));
+    await fetchArchives(archives, options({ concurrency: () => 8, perHost: 2 }));
     expect(mirror.connections).toBe(2);
+  });
+
+  it("gets more requests at a time, or fewer, as soon as that is wanted, also while nothing comes", async () => {
+    const archives = await Promise.all(Array.from({ length: 8 }, (_, i) => publish(`p${i}_1_all.deb`, 2000)));
+    for (const archive of archives) mirror.fault(`/${archive.fileName}`, { kind: "silent" });
+    const stop = new AbortController();
+    let concurrency = 2;
+    const fetching = fetchArchives(archives, options({ concurrency: () => concurrency, signal: stop.signal, stallTimeoutMs: 60_000 }));
+    await until(() => mirror.requests.length === 2);
+    await sleep(600);
+    expect(mirror.requests).toHaveLength(2);
+    concurrency = 5;
+    await until(() => mirror.requests.length === 5);
+    stop.abort();
+    await expect(fetching).rejects.toMatchObject({ code: "Cancelled" });
+    expect(mirror.requests).toHaveLength(5);
   });
 
   it("may close the connection after each answer", async () => {
     const archives = await Promise.all(Array.from({ length: 8 }, (_, i) => publish(`p${i}_1_all.deb`, 2_000_000)));
     for (const archive of archives) mirror.fault(`/${archive.fileName}`, { kind: "close" });
-    expect((await fetchArchives(archives, options({ concurrency: 8, retries: 0 }))).bytes).toBe(16_000_000);
+    expect((await fetchArchives(archives, options({ concurrency: () => 8, retries: 0 }))).bytes).toBe(16_000_000);
     expect(mirror.connections).toBe(8);
   });
 
@@ -497,7 +513,7 @@ describe("https", () => {
         `the proxy ${host} answered 407`,
       );
       const second = { ...archive, fileName: "b_1_all.deb" };
-      const result = await fetchArchives([archive, second], options({ concurrency: 1, proxyFor: () => `http://me:secret@${host}` }));
+      const result = await fetchArchives([archive, second], options({ concurrency: () => 1, proxyFor: () => `http://me:secret@${host}` }));
       expect(result.fetched).toBe(2);
       expect(new Set(asked)).toEqual(new Set([new URL(archive.uri).host]));
       expect(asked).toHaveLength(2);

@@ -75,7 +75,7 @@ it("real apt refreshes from the test mirror, plans, and what it plans is fetched
     `fetchplan-lib_1.0_${machineArchitecture()}.deb`,
   ]);
   const directory = join(scratch, "cache/archives");
-  const options = { directory, concurrency: 4, retries: 1, stallTimeoutMs: 5000, proxyFor: () => null, onProgress: () => undefined };
+  const options = { directory, concurrency: () => 4, retries: 1, stallTimeoutMs: 5000, proxyFor: () => null, onProgress: () => undefined };
   const result = await fetchArchives(archives, { ...options, signal: new AbortController().signal });
   expect(result).toMatchObject({ fetched: 2, reused: 0 });
   for (const archive of archives) {

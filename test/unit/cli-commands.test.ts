@@ -6,11 +6,15 @@ import { main } from "../../src/cli/main.ts";
 import { COMPOSE_DESCRIPTION, makeProgram } from "../../src/cli/program.ts";
 import { commandReference, commandsOf, manPage } from "../../src/cli/reference.ts";
 import { composeCommand } from "../../src/compose/command.ts";
+import type { DaemonStatus } from "../../src/dbus/client.ts";
 import type { FollowEvent } from "../../src/dbus/follow.ts";
 import { AptOstreeError, ERRORS, type ErrorCode } from "../../src/model/errors.ts";
 import { makeRequest } from "../../src/model/names.ts";
 import type { TransactionResult, TransactionView } from "../../src/model/transaction.ts";
+import { LOCK_RULES } from "../../src/scheduler/lock-check.ts";
+import type { LockReport } from "../../src/scheduler/waits-for.ts";
 
+const RULE = Object.keys(LOCK_RULES)[0] as keyof typeof LOCK_RULES;
 const ID = "7f3a5c9d1e20";
 const RESULT: TransactionResult = {
   changed: true,
@@ -61,6 +65,7 @@ class Bench {
   connections = 0;
   following = false;
   closed = 0;
+  changed: (status: DaemonStatus) => void = () => {};
   readonly #listeners = new Map<Signal, Set<() => void>>();
   readonly #events: FollowEvent[];
   #wake: () => void = () => {};
@@ -116,9 +121,16 @@ class Bench {
     return {
       status: async () => ({
         version: "0.1.0",
+        staleMs: 0,
         snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
         transactions: [],
       }),
+      statusAfter: (epoch) => {
+        bench.asked.push(`after ${epoch}`);
+        return new Promise((resolve) => {
+          bench.changed = resolve;
+        });
+      },
       submit: async (submission) => {
         bench.asked.push(`submit ${JSON.stringify(submission)}`);
         return ID;
@@ -143,6 +155,8 @@ class Bench {
           if (event.kind === "finished") return;
         }
       },
+      metrics: async () => "# HELP apt_ostree_epoch x\n",
+      lockReport: async () => ({ holders: [], waiting: [], graph: [], cycle: null, historyLength: 0, violations: [] }),
       close: async () => {
         bench.closed++;
       },
@@ -198,8 +212,12 @@ describe("the command line", () => {
     [["install", "UPPER"]],
     [["cleanup"]],
     [["upgrade", "vim"]],
+    [["undo"]],
     [["transactions", "show"]],
     [["transactions", "list", "-n", "0"]],
+    [["upgrade", "--no-wait", "--wait-timeout", "5"]],
+    [["upgrade", "--wait-timeout", "0"]],
+    [["upgrade", "--wait-timeout", "604801"]],
   ])("refuses %j with status 2, on standard error, before it connects", async (args) => {
     const bench = new Bench();
     expect(await bench.run(...args)).toBe(2);
@@ -262,6 +280,26 @@ describe("a change", () => {
     const bench = new Bench();
     expect(await bench.run(...args)).toBe(0);
     expect(bench.asked[1]).toContain(`"kind":"${kind}"`);
+  });
+
+  it.each([
+    [["--background"], { class: "timer" }],
+    [["--no-wait"], { noWait: true }],
+    [["--wait-timeout", "90"], { waitTimeoutMs: 90_000 }],
+  ])("can say how it waits: %j", async (args, keys) => {
+    for (const command of [["upgrade"], ["install", "vim"], ["cleanup", "-b"], ["rollback"], ["refresh-md"], ["prefetch"], ["uninstall", "vim"]]) {
+      const bench = new Bench();
+      expect(await bench.run(...command, ...args)).toBe(0);
+      expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject(keys);
+    }
+  });
+
+  it("undoes a transaction that is named by the start of its id", async () => {
+    const bench = new Bench();
+    expect(await bench.run("undo", "7f3", "--background")).toBe(0);
+    expect(JSON.parse(bench.asked[1]?.slice("submit ".length) ?? "")).toMatchObject({ kind: "undo", undoes: ID, class: "timer" });
+    expect(await bench.run("undo", "nothex")).toBe(2);
+    expect(await bench.run("undo", "ee")).toBe(1);
   });
 
   it("prints only the id where nobody wants to follow", async () => {
@@ -406,6 +444,7 @@ describe("cancel", () => {
   const active = (...views: TransactionView[]): Partial<Daemon> => ({
     status: async () => ({
       version: "0.1.0",
+      staleMs: 0,
       snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
       transactions: views,
     }),
@@ -452,6 +491,50 @@ describe("transactions and status", () => {
     expect(await bench.run("transactions", "show", "nothex")).toBe(2);
   });
 
+  it("shows the locks, and ends with 1 where they broke a rule", async () => {
+    const quiet = new Bench();
+    expect(await quiet.run("debug", "locks")).toBe(0);
+    expect(quiet.out).toBe("Holders: none\nWaiting: none\nWaits for: none\nhistory of 0 events: consistent\n");
+    const bench = new Bench();
+    const ticket = { priority: "interactive" as const, requestedMs: 1, grantedMs: null };
+    const report: LockReport = {
+      holders: [{ ...ticket, owner: "aaaaaaaaaaaa", needs: [{ resource: "sysroot", mode: "U" }], grantedMs: 2 }],
+      waiting: [
+        {
+          ...ticket,
+          owner: "bbbbbbbbbbbb",
+          needs: [{ resource: "sysroot", mode: "U" }],
+          obstacles: [{ resource: "sysroot", mode: "U", heldBy: ["aaaaaaaaaaaa"], behind: ["cccccccccccc"] }],
+        },
+      ],
+      graph: [{ from: "bbbbbbbbbbbb", to: "aaaaaaaaaaaa", resource: "sysroot", mode: "U", reason: "held" }],
+      cycle: null,
+      historyLength: 9,
+      violations: [{ seq: 7, owners: ["bbbbbbbbbbbb"], rule: RULE }],
+    };
+    const { snapshot } = { snapshot: { epoch: 1, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] } };
+    bench.daemon = { lockReport: async () => report, status: async () => ({ version: "1", staleMs: 0, snapshot, transactions: [view()] }) };
+    expect(await bench.run("debug", "locks")).toBe(1);
+    expect(bench.out).toBe(`Holders:
+  aaaaaaaaaaaa (install nginx): sysroot U
+Waiting:
+  1. bbbbbbbbbbbb: sysroot U, interactive; sysroot U is held by aaaaaaaaaaaa, cccccccccccc first
+Waits for:
+  bbbbbbbbbbbb -> aaaaaaaaaaaa (sysroot U, held)
+history of 9 events: NOT consistent
+  event 7 breaks ${RULE}: bbbbbbbbbbbb
+`);
+    bench.out = "";
+    expect(await bench.run("debug", "locks", "--json")).toBe(1);
+    expect(JSON.parse(bench.out)).toEqual(report);
+  });
+
+  it("prints the metrics as they are", async () => {
+    const bench = new Bench();
+    expect(await bench.run("metrics")).toBe(0);
+    expect(bench.out).toBe("# HELP apt_ostree_epoch x\n");
+  });
+
   it("lists by default, as a table or as JSON", async () => {
     const bench = new Bench();
     expect(await bench.run("transactions")).toBe(0);
@@ -469,6 +552,43 @@ describe("transactions and status", () => {
     expect(JSON.parse(bench.out)).toMatchObject({ version: "0.1.0", snapshot: { epoch: 1 }, transactions: [] });
     expect(await bench.run("status", "--booted")).toBe(1);
     expect(bench.err).toContain("cannot show the booted deployment");
+  });
+});
+
+describe("waiting for a new status", () => {
+  const at = (epoch: number): DaemonStatus => ({
+    version: "0.1.0",
+    staleMs: 0,
+    snapshot: { epoch, readMs: 0, sysroot: "/", booted: false, deployments: [], warnings: [] },
+    transactions: [],
+  });
+
+  it("starts from the current epoch or from a given one, and shows what comes", async () => {
+    for (const [args, since] of [
+      [["status", "--wait", "--json"], 1],
+      [["status", "--since-epoch", "41", "--json"], 41],
+    ] as const) {
+      const bench = new Bench();
+      const running = bench.run(...args);
+      await until(() => bench.asked.includes(`after ${since}`));
+      expect(bench.out).toBe("");
+      bench.changed(at(42));
+      expect(await running).toBe(0);
+      expect(JSON.parse(bench.out).snapshot.epoch).toBe(42);
+      expect(bench.listening).toBe(0);
+    }
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("ends on %s with %d and prints nothing", async (name, status) => {
+    const bench = new Bench();
+    const running = bench.run("status", "--wait");
+    await until(() => bench.asked.includes("after 1"));
+    bench.signal(name);
+    expect(await running).toBe(status);
+    expect([bench.out, bench.err, bench.closed]).toEqual(["", "", 1]);
   });
 });
 

@@ -97,6 +97,17 @@ describe("the progress line", () => {
     expect(progressLine(view({}, 43.9, "unpacking nginx", [12_300_000, 20_100_000]), 80)).toBe("[ 43%] unpacking nginx · 12.3/20.1 MB");
   });
 
+  it("shows how long it will still take and what is wrong, and gives up the class first and the bytes last", () => {
+    const whole = view({ eta: { p50Ms: 40_000, p90Ms: 50_000 }, requestClass: "timer" }, 43, "unpacking nginx", [1e6, 2e6]);
+    expect(progressLine(whole, 80)).toBe("[ 43%] unpacking nginx · 1.0/2.0 MB · about 40 s left · timer");
+    expect(progressLine(whole, 53)).toBe("[ 43%] unpacking ngi… · 1.0/2.0 MB · about 40 s left");
+    expect(progressLine(whole, 36)).toBe("[ 43%] unpacking nginx · 1.0/2.0 MB");
+    expect(progressLine({ ...whole, warning: "no progress for 2 min" }, 120)).toContain("[ 43%] no progress for 2 min: unpacking nginx · ");
+    const waiting = view({ state: "queued", position: 2, waitingFor: "sysroot is held by upgrade", eta: { p50Ms: 5000, p90Ms: 5000 } });
+    expect(progressLine(waiting, 80)).toBe("waiting (2nd): sysroot is held by upgrade · about 5 s left");
+    expect(progressLine({ ...whole, state: "finished" }, 80)).not.toContain("left");
+  });
+
   it("says for what and in which place a transaction waits", () => {
     const waiting = { state: "queued" as const, position: 2, waitingFor: "sysroot is held by upgrade (7f3a5c9d1e20)" };
     expect(progressLine(view(waiting), 80)).toBe("waiting (2nd): sysroot is held by upgrade (7f3a5c9d1e20)");
@@ -201,6 +212,16 @@ describe("progress in a pipe", () => {
     );
   });
 
+  it("gives a warning a line of its own, once", () => {
+    const bench = new Bench(false);
+    const progress = bench.progress();
+    progress.show(changed({ state: "assembling" }));
+    progress.show(changed({ state: "assembling", warning: "no progress for 2 min" }));
+    progress.show(changed({ state: "assembling", warning: "no progress for 2 min" }));
+    progress.show({ kind: "finished", view: view({ state: "finished" }) });
+    expect(bench.text).toBe("Assembling…\nwarning: no progress for 2 min\nAssembling… done\n");
+  });
+
   it("says which stage failed and that a cancellation is done", () => {
     const failing = new Bench(false);
     const first = failing.progress();
@@ -248,6 +269,7 @@ describe("progress for programs", () => {
       text: "unpacking nginx",
       bytesDone: 1,
       bytesTotal: 2,
+      eta: null,
     });
     expect(events[5].transaction.state).toBe("finished");
   });

@@ -36,6 +36,7 @@ function status(
 ): DaemonStatus {
   return {
     version: "0.1.0",
+    staleMs: 0,
     snapshot: { epoch: 3, readMs: 0, sysroot: "/", booted: true, deployments, warnings: values.warnings ?? [] },
     transactions: values.transactions ?? [],
   } as DaemonStatus;
@@ -79,6 +80,7 @@ Deployments:
 
   it("shows commits, packages and differences one by one where everything is wanted", () => {
     const text = statusText(status([staged, booted]), PLAIN, { verbose: true });
+    expect(text).toContain("State: idle\nEpoch: 3\nDeployments:\n");
     expect(text).toContain(`                 Commit: ${LAYERED}\n`);
     expect(text).toContain("              StateRoot: debian\n");
     expect(text).toContain("                 Staged: yes\n");
@@ -124,6 +126,9 @@ Deployments:
       position: 1,
       waitingFor: "packages is held by install nginx",
       joinedWith: [],
+      requestClass: "timer",
+      eta: { p50Ms: 40_000, p90Ms: 120_000 },
+      warning: "assembling makes no progress for 2 min",
       progress: { percent: 0, text: "", bytesDone: 0, bytesTotal: 0 },
     };
     expect(statusText(status([booted], { transactions: [base, waiting] }), PLAIN, { verbose: false })).toContain(
@@ -133,7 +138,9 @@ Transaction: install nginx (7f3a5c9d1e20)
   Initiator: client(id:cli dbus::1.7 pid:42 uid:0)
  JoinedWith: 0123456789ab
 Transaction: upgrade (8f3a5c9d1e20)
-   Progress: queued 0% (waiting (1st): packages is held by install nginx)
+   Progress: queued 0% (waiting (1st): packages is held by install nginx · about 40 s left, at most 2 min)
+    Warning: assembling makes no progress for 2 min
+      Class: timer
   Initiator: client(id:cli dbus::1.7 pid:42 uid:0)
 Deployments:
 `,

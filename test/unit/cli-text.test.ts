@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { diffCount, diffText } from "../../src/cli/diff.ts";
-import { bytesOf, durationOf, ordinal, paint, printable, shorten, tableOf } from "../../src/cli/format.ts";
-import { timingsText } from "../../src/cli/stages.ts";
+import { bytesOf, durationOf, ordinal, paint, printable, roughDurationOf, shorten, tableOf } from "../../src/cli/format.ts";
+import { etaOf, timingsText } from "../../src/cli/stages.ts";
 import type { PackageChange } from "../../src/model/plan.ts";
 import { compareVersions } from "../../src/model/version.ts";
 
@@ -73,6 +73,22 @@ describe("values as people read them", () => {
       "2 min 05 s",
       "3 h 07 min",
     ]);
+  });
+
+  it("guess with no more precision than a guess has", () => {
+    expect([0, 3400, 42_000, 58_000, 130_000, 3_500_000, 4_100_000, 7_300_000].map(roughDurationOf)).toEqual([
+      "1 s",
+      "3 s",
+      "40 s",
+      "1 min",
+      "2 min",
+      "58 min",
+      "1 h 10 min",
+      "2 h",
+    ]);
+    expect(etaOf({ eta: { p50Ms: 40_000, p90Ms: 42_000 } })).toBe("about 40 s left");
+    expect(etaOf({ eta: { p50Ms: 40_000, p90Ms: 120_000 } })).toBe("about 40 s left, at most 2 min");
+    expect(etaOf({ eta: null })).toBe("");
   });
 
   it("count places in a queue", () => {

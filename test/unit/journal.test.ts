@@ -22,7 +22,7 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { newId } from "../../src/model/ids.ts";
 import { makeRequest } from "../../src/model/names.ts";
-import type { RunMessage } from "../../src/model/transaction.ts";
+import { DEFAULT_SCHEDULING, type RunMessage } from "../../src/model/transaction.ts";
 import type { RunRow, StepRow, TransactionRow } from "../../src/scheduler/ports.ts";
 import { openJournal, type SqliteJournal, startWorker } from "../../src/store/journal.ts";
 
@@ -73,6 +73,7 @@ function makeTransaction(run: RunRow, values: Partial<TransactionRow> = {}): Tra
     runId: run.id,
     request: run.request,
     caller: { sender: ":1.7", uid: 0, pid: 4711, agent: "cli" },
+    scheduling: DEFAULT_SCHEDULING,
     createdMs: run.createdMs,
     endedMs: 0,
     state: "active",
@@ -144,7 +145,7 @@ describe("what is remembered", () => {
     const first = await add(journal, {}, { createdMs: 9 });
     const second = await add(journal, {}, { createdMs: 5 });
     const joined = makeTransaction(first.run);
-    await journal.create(joined, null);
+    await journal.create(joined, first.run);
     expect((await journal.transactions(10)).map(({ row }) => row.id)).toEqual([joined.id, second.row.id, first.row.id]);
     expect((await journal.transactions(1)).map(({ run }) => run.id)).toEqual([first.run.id]);
   });
@@ -188,8 +189,8 @@ describe("after a crash", () => {
     const waiting = await add(journal);
     const joined = makeTransaction(waiting.run);
     const left = makeTransaction(waiting.run, { state: "cancelled", endedMs: 5 });
-    await journal.create(joined, null);
-    await journal.create(left, null);
+    await journal.create(joined, waiting.run);
+    await journal.create(left, waiting.run);
     const abandoned = await add(journal, { state: "cleaning" }, { state: "cancelled" });
     const untold = await add(journal, { state: "finished" });
     await add(journal, { state: "finished" }, { state: "finished" });
@@ -332,6 +333,27 @@ describe("a damaged database", () => {
     }
   });
 
+  it("is looked for in the newest thousand and in all that has not ended; an older row is refused when somebody asks for it", async () => {
+    const journal = await open();
+    const ended = { state: "finished" } as const;
+    const [old, active] = [await add(journal, ended, ended), await add(journal)];
+    await Promise.all(Array.from({ length: 1000 }, () => add(journal, ended, ended)));
+    await journal.close();
+    const harm = (id: string): void => {
+      const db = new Database(path);
+      db.prepare("update tx set request = '{' where id = ?").run(id);
+      db.close();
+    };
+    harm(old.row.id);
+    const again = await open();
+    expect(again.setAside).toBeNull();
+    expect(await again.transactions(1000)).toHaveLength(1000);
+    await expect(again.transaction(old.row.id)).rejects.toMatchObject({ code: "JournalCorrupt" });
+    await again.close();
+    harm(active.row.id);
+    await (await expectSetAside()).close();
+  });
+
   it("takes along what was only in its write-ahead log, and leaves nothing of it to the new one", async () => {
     const journal = await open();
     await Promise.all(Array.from({ length: 200 }, () => add(journal)));
@@ -369,8 +391,8 @@ describe("many at once", () => {
     const good = makeRun();
     const results = await Promise.allSettled([
       journal.nextEpoch(),
-      journal.create(makeTransaction(run, { id: row.id }), null),
-      journal.create(makeTransaction(stranger), null),
+      journal.create(makeTransaction(run, { id: row.id }), run),
+      journal.regroup([], [makeTransaction(stranger)]),
       journal.create(makeTransaction(good, { id: row.id }), good),
       journal.updateRun(stranger),
       journal.endTransactions([makeTransaction(run)]),
@@ -379,7 +401,7 @@ describe("many at once", () => {
     expect(results.map((result) => (result.status === "rejected" ? result.reason.code : "done"))).toEqual([
       "done",
       "Internal",
-      "Internal",
+      "NotFound",
       "Internal",
       "NotFound",
       "NotFound",
@@ -407,7 +429,7 @@ describe("trimming", () => {
     const active = await add(journal);
     const cleaning = await add(journal, { state: "cleaning" }, { state: "cancelled" });
     const newest = makeTransaction(shared.run, { state: "finished" });
-    await journal.create(newest, null);
+    await journal.create(newest, shared.run);
     await journal.trim(1);
     expect((await journal.transactions(10)).map(({ row }) => row.id)).toEqual([newest.id, active.row.id]);
     expect((await journal.unfinished()).map(({ run }) => run.id)).toEqual([active.run.id, cleaning.run.id]);

@@ -216,7 +216,7 @@ describe("whatever happens", () => {
     | { do: "release" | "cancel" | "upgrade" | "promote"; pick: number }
     | { do: "wait"; ms: number };
   const pick = fc.nat({ max: 1000 });
-  const needs = fc.array(fc.option(fc.constantFrom(...LOCK_MODES), { freq: 1 }), { minLength: 4, maxLength: 4 });
+  const needs = fc.array(fc.option(fc.constantFrom(...LOCK_MODES), { freq: 2 }), { minLength: 4, maxLength: 4 });
   const request = fc.record({
     do: fc.constant("request" as const),
     modes: needs,
@@ -231,7 +231,7 @@ describe("whatever happens", () => {
       },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.nat({ max: 20_000 }) }) },
     ),
-    { maxLength: 60 },
+    { maxLength: 60, size: "max" },
   );
   const toNeeds = (modes: (LockMode | null)[]): Need[] =>
     RESOURCES.flatMap((resource, index) => {
@@ -314,7 +314,7 @@ describe("whatever happens", () => {
         gapMs: fc.nat({ max: 4000 }),
         holdMs: fc.nat({ max: HOLD_MS }),
       }),
-      { minLength: 5, maxLength: 80 },
+      { minLength: 5, maxLength: 80, size: "max" },
     );
     fc.assert(
       fc.property(arrivals, (script) => {
@@ -393,6 +393,15 @@ describe("leases", () => {
     fetcher.release();
   });
 
+  it("can be given up at the very moment at which the wait begins", async () => {
+    const abort = new AbortController();
+    const locks = new Locks({ now: () => 0, onChange: () => locks.manager.queue().length > 0 && abort.abort() });
+    const holder = await locks.acquire(on("U"), as("holder"));
+    await expect(locks.acquire(on("U"), { ...as("next"), signal: abort.signal })).rejects.toMatchObject({ code: "Cancelled" });
+    holder.release();
+    expect(locks.manager.holders()).toEqual([]);
+  });
+
   it("stay held when the signal fires after the grant", async () => {
     const { locks } = make();
     const abort = new AbortController();
@@ -422,23 +431,27 @@ describe("leases", () => {
 
   it("never overlap where they exclude each other, whatever order the work ends in", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.scheduler(), fc.array(fc.constantFrom(...LOCK_MODES), { minLength: 2, maxLength: 12 }), async (scheduler, modes) => {
-        const { locks } = make();
-        const inside = new Set<Lease>();
-        let served = 0;
-        const work = modes.map(async (mode, index) => {
-          const lease = await locks.acquire(on(mode), as(`run${index}`));
-          for (const other of inside) expect(beside(other.needs[0]?.mode as LockMode, mode)).toBe(true);
-          inside.add(lease);
-          await scheduler.schedule(Promise.resolve(), `run${index} works`);
-          inside.delete(lease);
-          lease.release();
-          served += 1;
-        });
-        await scheduler.waitFor(Promise.all(work));
-        expect(served).toBe(modes.length);
-        expect(locks.manager.holders()).toEqual([]);
-      }),
+      fc.asyncProperty(
+        fc.scheduler(),
+        fc.array(fc.constantFrom(...LOCK_MODES), { minLength: 2, maxLength: 12, size: "max" }),
+        async (scheduler, modes) => {
+          const { locks } = make();
+          const inside = new Set<Lease>();
+          let served = 0;
+          const work = modes.map(async (mode, index) => {
+            const lease = await locks.acquire(on(mode), as(`run${index}`));
+            for (const other of inside) expect(beside(other.needs[0]?.mode as LockMode, mode)).toBe(true);
+            inside.add(lease);
+            await scheduler.schedule(Promise.resolve(), `run${index} works`);
+            inside.delete(lease);
+            lease.release();
+            served += 1;
+          });
+          await scheduler.waitFor(Promise.all(work));
+          expect(served).toBe(modes.length);
+          expect(locks.manager.holders()).toEqual([]);
+        },
+      ),
       PROPERTY,
     );
   });

@@ -95,6 +95,22 @@ describe("a request", () => {
       );
   });
 
+  it("names one transaction where it undoes, by its id, and only there", () => {
+    const id = newId();
+    const request = makeRequest("undo", { undoes: id });
+    expect(request).toEqual({ kind: "undo", packages: [], targets: [], idempotent: false, undoes: id });
+    expect(titleOf(request)).toBe(`undo ${id}`);
+    for (const undoes of ["", "vim", `${id}0`, id.toUpperCase().replace(/^./, "A"), `../${id}`, "x".repeat(100_000)])
+      expect(() => makeRequest("undo", { undoes }), undoes.slice(0, 20)).toThrow(invalid);
+    expect(() => makeRequest("undo")).toThrow(invalid);
+    expect(() => makeRequest("undo", { undoes: id, packages: ["vim"] })).toThrow(invalid);
+    for (const kind of KINDS.filter((k) => k !== "undo")) {
+      const values = { packages: kind === "install" || kind === "uninstall" ? ["vim"] : [], targets: kind === "cleanup" ? ["base"] : [] };
+      expect(() => makeRequest(kind, { ...values, undoes: id }), kind).toThrow(invalid);
+      expect(Object.keys(makeRequest(kind, values)), kind).not.toContain("undoes");
+    }
+  });
+
   it("names a bounded number of packages", () => {
     const packages = Array.from({ length: 2001 }, (_, i) => `package${i}`);
     expect(() => makeRequest("install", { packages })).toThrow(invalid);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { AptOstreeError } from "../../src/model/errors.ts";
-import { FINAL_STATES, KINDS } from "../../src/model/transaction.ts";
+import { FINAL_STATES, KINDS, type TransactionView } from "../../src/model/transaction.ts";
 import { World } from "../harness/controlled-engines.ts";
 import { Daemon, ROOT } from "../harness/daemon.ts";
 
@@ -34,8 +34,9 @@ async function checkHistory(daemon: Daemon, ids: readonly string[]): Promise<voi
     expect(events[0]).toBe("added");
     expect(events.at(-1)).toBe("finished");
     expect(events.filter((event) => event === "added" || event === "finished")).toHaveLength(2);
-    // Who shared a run and did not leave it has the same result.
-    for (const other of views.filter((o) => o.runId === view.runId && o.state !== "cancelled" && view.state !== "cancelled")) {
+    // Who shared a run, wanted the same and did not leave it has the same result.
+    const alike = (o: TransactionView): boolean => o.runId === view.runId && o.title === view.title;
+    for (const other of views.filter((o) => alike(o) && o.state !== "cancelled" && view.state !== "cancelled")) {
       expect([other.state, other.result, other.error]).toEqual([view.state, view.result, view.error]);
     }
   }
@@ -72,7 +73,14 @@ it("whatever is asked, cancelled and failing in whichever order, every transacti
         for (const step of asked) {
           if (step.do === "submit") {
             const takesNames = step.kind === "install" || step.kind === "uninstall" || step.kind === "prefetch";
-            ids.push(await daemon.submit(step.kind, takesNames ? [step.name] : []));
+            const submitted =
+              step.kind === "undo" ? daemon.undo(ids.at(-1) ?? "000000000000") : daemon.submit(step.kind, takesNames ? [step.name] : []);
+            const id = await submitted.catch((error: unknown) => {
+              expect(step.kind).toBe("undo");
+              expect(["NotFound", "Conflict"]).toContain((error as AptOstreeError).code);
+              return null;
+            });
+            if (id !== null) ids.push(id);
           } else if (ids.length > 0) {
             const cancel = daemon.scheduler.cancel(ids[step.which % ids.length] ?? "", ROOT);
             cancels.push(cancel.catch((error: unknown) => expect(error).toMatchObject({ code: "TooLate" })));

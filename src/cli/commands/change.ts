@@ -1,10 +1,12 @@
 /** Every command that changes something: submits a request and follows it to its end. */
+import type { Submission } from "../../dbus/wire.ts";
 import { makeRequest } from "../../model/names.ts";
 import type { CleanupTarget, Kind } from "../../model/transaction.ts";
 import type { Context, Globals } from "../context.ts";
 import { OK } from "../exit.ts";
 import { follow } from "../follow.ts";
 import { Interruption } from "../interruption.ts";
+import { findId } from "../lookup.ts";
 import { makeProgress } from "../progress.ts";
 import { report } from "../result.ts";
 import { withDaemon } from "../session.ts";
@@ -13,6 +15,8 @@ import { withDaemon } from "../session.ts";
 export interface ChangeValues {
   readonly packages?: readonly string[];
   readonly targets?: readonly CleanupTarget[];
+  /** For undo: a transaction's id, or the start of one. */
+  readonly undoes?: string;
   readonly idempotent?: boolean;
 }
 
@@ -22,6 +26,11 @@ export interface ChangeOptions {
   readonly follow: boolean;
   readonly json?: boolean;
   readonly unchangedExit77?: boolean;
+  /** False for `--no-wait`. */
+  readonly wait: boolean;
+  /** Seconds. */
+  readonly waitTimeout?: number;
+  readonly background?: boolean;
 }
 
 /** How the daemon knows us. */
@@ -29,11 +38,15 @@ const AGENT = "cli";
 
 /** Submits the request, follows it and gives the exit status. What is wrong with the request is found before connecting. */
 export async function change(context: Context, globals: Globals, kind: Kind, values: ChangeValues, options: ChangeOptions): Promise<number> {
-  const request = makeRequest(kind, values);
+  const { undoes } = values;
+  const checked = undoes === undefined ? makeRequest(kind, values) : null;
   const json = options.json === true;
   return withDaemon(context, globals, async (daemon) => {
+    // Only the daemon can complete the start of an id.
+    const request = checked ?? makeRequest(kind, { ...values, undoes: await findId(daemon, undoes ?? "") });
+    const submission = { ...request, ...schedulingOf(options), agent: AGENT };
     if (!options.follow) {
-      const id = await daemon.submit({ ...request, agent: AGENT });
+      const id = await daemon.submit(submission);
       context.stdout.write(json ? `${JSON.stringify({ event: "submitted", id })}\n` : `${id}\n`);
       return OK;
     }
@@ -41,7 +54,7 @@ export async function change(context: Context, globals: Globals, kind: Kind, val
     const interruption = new Interruption(context, { mayCancel: true });
     try {
       const progress = makeProgress(context, { quiet: globals.quiet, json });
-      const submitted = await Promise.race([daemon.submit({ ...request, agent: AGENT }), interruption.leave]);
+      const submitted = await Promise.race([daemon.submit(submission), interruption.leave]);
       if (typeof submitted === "number") return submitted;
       progress.submitted(submitted);
       const ending = await follow(daemon, submitted, progress, interruption);
@@ -55,4 +68,13 @@ export async function change(context: Context, globals: Globals, kind: Kind, val
       interruption.close();
     }
   });
+}
+
+/** The keys that say how the request waits, without those that say the usual. */
+function schedulingOf({ wait, waitTimeout, background }: ChangeOptions): Pick<Submission, "class" | "noWait" | "waitTimeoutMs"> {
+  return {
+    ...(background === true ? { class: "timer" } : {}),
+    ...(wait ? {} : { noWait: true }),
+    ...(waitTimeout === undefined ? {} : { waitTimeoutMs: waitTimeout * 1000 }),
+  };
 }

@@ -10,7 +10,7 @@ import { findId } from "../lookup.ts";
 import { makeProgress } from "../progress.ts";
 import { report } from "../result.ts";
 import { withDaemon } from "../session.ts";
-import { timingsText, waitingOf } from "../stages.ts";
+import { classOf, etaOf, timingsText, waitingOf } from "../stages.ts";
 
 /** `transactions list`: the newest ones, newest first. */
 export async function list(context: Context, globals: Globals, options: { readonly json?: boolean; readonly limit: number }): Promise<number> {
@@ -78,6 +78,9 @@ export function showText(view: TransactionView): string {
     ["Transaction", view.id],
     ["Request", printable(view.title)],
     ["State", doing === "" ? state : `${state} (${doing})`],
+    ["Left", isFinal(view.state) ? "" : etaOf(view).replace(/ left/, "")],
+    ["Warning", printable(view.warning)],
+    ["Class", classOf(view)],
     ["Initiator", `${printable(caller.agent)} (uid ${caller.uid}, pid ${caller.pid})`],
     ["Submitted", timeOf(view.createdMs)],
     ["Ended", view.endedMs === 0 ? "" : `${timeOf(view.endedMs)} (${durationOf(view.endedMs - view.createdMs)})`],

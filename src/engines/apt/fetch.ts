@@ -35,8 +35,8 @@ export interface FetchProgress {
 export interface FetchOptions {
   /** Is made where it is missing, with the `partial/` that apt wants. */
   readonly directory: string;
-  /** How many files are fetched at a time. */
-  readonly concurrency: number;
+  /** How many files are fetched at a time. Asked several times a second: more or fewer begin from then on, none is broken off. */
+  readonly concurrency: () => number;
   /** How many of them from one host; as many as there are where it is absent. */
   readonly perHost?: number;
   /** The proxy for an address ("http://proxy:3128" or "https://…"), or null for none. */
@@ -68,6 +68,7 @@ export interface FetchResult {
 const DEFAULT_BACKOFF_MS = 500;
 const PROGRESS_INTERVAL_MS = 100;
 const LOOKS_AT_A_TIME = 8;
+const CONCURRENCY_INTERVAL_MS = 250;
 
 /**
  * Brings all archives into the directory, each verified by its hash. At the first failure the rest is given up. Throws
@@ -90,13 +91,16 @@ export async function fetchArchives(archives: readonly Archive[], options: Fetch
   options.signal.addEventListener("abort", leave, { once: true });
   const report = new Report(wanted, options.onProgress);
   const client = leaseClient();
+  const queue = new PQueue({ concurrency: options.concurrency() });
+  const follow = setInterval(() => {
+    queue.concurrency = options.concurrency();
+  }, CONCURRENCY_INTERVAL_MS);
   try {
     const { missing, neededBytes } = await findMissing(wanted, options.directory, report);
     await checkSpace(options.directory, neededBytes);
     let fetched = 0;
     let bytes = 0;
     const perHost = hostQueues(options);
-    const queue = new PQueue({ concurrency: options.concurrency });
     await eachUntilFailure(missing, giveUp, (archive) =>
       perHost(archive).add(() =>
         queue.add(async () => {
@@ -113,6 +117,7 @@ export async function fetchArchives(archives: readonly Archive[], options: Fetch
     throwIfCancelled(options.signal);
     throw error;
   } finally {
+    clearInterval(follow);
     options.signal.removeEventListener("abort", leave);
     client.release();
   }
@@ -166,7 +171,7 @@ function hostQueues(options: FetchOptions): (archive: Archive) => PQueue {
   const queues = new Map<string, PQueue>();
   return (archive) => {
     const host = hostOf(archive.uri);
-    const queue = queues.get(host) ?? new PQueue({ concurrency: options.perHost ?? options.concurrency });
+    const queue = queues.get(host) ?? new PQueue({ concurrency: options.perHost ?? Number.POSITIVE_INFINITY });
     queues.set(host, queue);
     return queue;
   };

@@ -17,6 +17,8 @@ export interface RefreshOptions {
   readonly runningEtc: string;
   readonly runId: string;
   readonly signal: AbortSignal;
+  /** Run apt at the priority of background work. */
+  readonly background: boolean;
   /** Ends apt when it has not finished by then. */
   readonly timeoutMs: number;
   readonly onLine: (line: string) => void;
@@ -35,7 +37,8 @@ export async function refreshLists(paths: Paths, options: RefreshOptions): Promi
     ...aptOptions(REFRESH_CONFIG),
   ]);
   try {
-    await exec("bwrap", args, { signal: options.signal, timeoutMs: options.timeoutMs, onLine: options.onLine });
+    const { signal, background, timeoutMs, onLine } = options;
+    await exec("bwrap", args, { signal, background, timeoutMs, onLine });
     await copyLinkedLists(fresh);
     const done = await finishGeneration(paths, fresh);
     // apt has just built its binary caches for these lists: the first plan need not build them again.

@@ -20,6 +20,8 @@ export interface SolveOptions {
   /** What it is for, to complete "cannot …": "install vim". */
   readonly doing: string;
   readonly signal: AbortSignal;
+  /** Run apt at the priority of background work. */
+  readonly background: boolean;
 }
 
 /**
@@ -33,7 +35,8 @@ export async function solve(paths: Paths, options: SolveOptions): Promise<Archiv
   await refuseModifiers(root, options);
   const args = readRootArgs(root, ["apt-get", "install", "-q", ...PRINT_URIS_OPTIONS, ...aptOptions(PLAN_CONFIG), "--", ...options.packages]);
   try {
-    const { stdout } = await exec("bwrap", args, { signal: options.signal, timeoutMs: SOLVE_TIMEOUT_MS });
+    const { signal, background } = options;
+    const { stdout } = await exec("bwrap", args, { signal, background, timeoutMs: SOLVE_TIMEOUT_MS });
     refuseBaseChanges(stdout);
     return parsePrintUris(stdout);
   } catch (error) {
@@ -47,11 +50,11 @@ export async function solve(paths: Paths, options: SolveOptions): Promise<Archiv
  * unless a package has that very name, as "g++" has.
  * Throws UnknownPackage.
  */
-async function refuseModifiers(root: ReadRoot, { packages, signal }: SolveOptions): Promise<void> {
+async function refuseModifiers(root: ReadRoot, { packages, signal, background }: SolveOptions): Promise<void> {
   const unknown: string[] = [];
   for (const name of new Set(packages.map(packageName).filter((one) => /[.+]|-$/.test(one)))) {
     const command = ["apt-cache", "pkgnames", ...aptOptions([...PLAN_CONFIG, ["APT::Cache::AllNames", "true"]]), "--", name];
-    const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, timeoutMs: SOLVE_TIMEOUT_MS });
+    const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, background, timeoutMs: SOLVE_TIMEOUT_MS });
     if (!stdout.split("\n").includes(name)) unknown.push(name);
   }
   if (unknown.length === 0) return;

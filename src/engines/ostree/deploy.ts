@@ -5,7 +5,7 @@ import { AptOstreeError } from "../../model/errors.ts";
 import { bootedDeployment, type Deployment, mergeDeployment, type Origin, type SysrootSnapshot } from "../../model/sysroot.ts";
 import type { Paths } from "../paths.ts";
 import { formatOrigin } from "./origin.ts";
-import { ostreeAdmin } from "./ostree.ts";
+import { changeSysroot } from "./ostree.ts";
 
 /** What to deploy. */
 export interface DeployOptions {
@@ -22,7 +22,7 @@ export async function deployCommit(paths: Paths, options: DeployOptions): Promis
   await mkdir(paths.tmp, { recursive: true, mode: 0o700 });
   await writeFile(file, formatOrigin(options.origin), { mode: 0o600 });
   try {
-    await ostreeAdmin(paths, `deploy ${options.commit}`, [
+    await changeSysroot(paths, `deploy ${options.commit}`, [
       "deploy",
       `--os=${options.stateroot}`,
       "--no-prune",
@@ -57,10 +57,10 @@ export function decideRollback(snapshot: Pick<SysrootSnapshot, "deployments">): 
 /** Carries a rollback out. */
 export async function rollBack(paths: Paths, step: RollbackStep): Promise<void> {
   if (step.action === "undeploy") await undeploy(paths, step.deployment);
-  else await ostreeAdmin(paths, `make deployment ${step.deployment.index} the default`, ["set-default", String(step.deployment.index)]);
+  else await changeSysroot(paths, `make deployment ${step.deployment.index} the default`, ["set-default", String(step.deployment.index)]);
 }
 
 /** Removes one deployment. */
 export async function undeploy(paths: Paths, deployment: Deployment): Promise<void> {
-  await ostreeAdmin(paths, `remove deployment ${deployment.index}`, ["undeploy", String(deployment.index)]);
+  await changeSysroot(paths, `remove deployment ${deployment.index}`, ["undeploy", String(deployment.index)]);
 }

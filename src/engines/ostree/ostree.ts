@@ -2,10 +2,16 @@
 import { AptOstreeError, type ErrorCode } from "../../model/errors.ts";
 import { ExecError, type ExecOptions, exec, lastLines } from "../exec.ts";
 import type { Paths } from "../paths.ts";
+import { whoLocks } from "./sysrootlock.ts";
 
 /** `ostree ARGS --repo=REPO`; the standard output. `doing` completes "cannot …" of the error. */
 export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
   return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options);
+}
+
+/** Pulls a ref from a remote. Throws DownloadFailed where nothing says otherwise: the other end is somebody else's. */
+export async function ostreePull(paths: Pick<Paths, "repo">, remote: string, ref: string, options: ExecOptions = {}): Promise<void> {
+  await run(`pull ${remote}:${ref}`, "DownloadFailed", ["pull", remote, ref, `--repo=${paths.repo}`], options);
 }
 
 /**
@@ -14,6 +20,22 @@ export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args
  */
 export async function ostreeAdmin(paths: Paths, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
   return run(doing, "DeployFailed", ["admin", ...args, ...(paths.sysroot === "/" ? [] : [`--sysroot=${paths.sysroot}`])], options);
+}
+
+/** The longest that ostree may take to change the sysroot, its wait for other programs included. */
+const CHANGE_TIMEOUT_MS = 600_000;
+
+/** `ostree admin ARGS` that changes the sysroot, and first waits for whoever has it locked. Throws Timeout, naming that program. */
+export async function changeSysroot(paths: Paths, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<void> {
+  const timeoutMs = options.timeoutMs ?? CHANGE_TIMEOUT_MS;
+  try {
+    await ostreeAdmin(paths, doing, args, { ...options, timeoutMs });
+  } catch (error) {
+    if (!(error instanceof AptOstreeError) || error.code !== "Timeout") throw error;
+    const holder = await whoLocks(paths);
+    const why = `it took longer than ${timeoutMs / 1000} s${holder === null ? "" : `, and ${holder}`}`;
+    throw new AptOstreeError("Timeout", `cannot ${doing}: ${why}`, { cause: error });
+  }
 }
 
 async function run(doing: string, code: ErrorCode, args: readonly string[], options: ExecOptions): Promise<string> {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { diffPackages, type InstalledPackage, type PackageChange } from "../../model/plan.ts";
 import type { Deployment, SysrootSnapshot } from "../../model/sysroot.ts";
+import type { TreeState } from "../../model/transaction.ts";
 import type { Outcome, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { type EngineContext, requireMergeDeployment } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
@@ -16,12 +17,13 @@ export function deployStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const before = await readSysroot(context.paths, context.commits);
     const changed = !sameDeployments(before.deployments, input.facts.deploymentsBefore ?? []);
+    const former = formerState(input, before);
     if (input.request.kind === "rollback")
-      return { facts: { outcome: await doRollback(context, before, changed) }, cached: changed, verdict: "proceed" };
+      return { facts: { outcome: await doRollback(context, before, changed, former) }, cached: changed, verdict: "proceed" };
     const standing = before.deployments.find((d) => d.origin.transaction === input.transactionId);
     if (standing !== undefined)
       return {
-        facts: { outcome: await describe(context, standing, await packagesBehind(context, before, standing)) },
+        facts: { outcome: await describe(context, standing, former, await packagesBehind(context, before, standing)) },
         cached: true,
         verdict: "proceed",
       };
@@ -34,9 +36,10 @@ export function deployStage(context: EngineContext): StageEngine {
     const { layer } = input.facts;
     if (layer === undefined) throw new AptOstreeError("Internal", "internal error: nothing was assembled");
     // A staged deployment goes when the next one is staged, so what it held must be read before.
-    const packagesBefore = await packagesOf(context, requireMergeDeployment(before));
+    const merge = requireMergeDeployment(before);
+    const packagesBefore = await packagesOf(context, merge);
     await deployCommit(context.paths, {
-      stateroot: requireMergeDeployment(before).stateroot,
+      stateroot: merge.stateroot,
       commit: layer.commit,
       stage: before.booted,
       origin: {
@@ -53,7 +56,7 @@ export function deployStage(context: EngineContext): StageEngine {
     if (made === undefined || made.index !== 0) {
       throw new AptOstreeError("Conflict", "cannot deploy: another program wrote a deployment at the same moment; try again");
     }
-    return { facts: { outcome: await describe(context, made, packagesBefore) }, cached: false, verdict: "proceed" };
+    return { facts: { outcome: await describe(context, made, stateOf(merge), packagesBefore) }, cached: false, verdict: "proceed" };
   };
 }
 
@@ -65,27 +68,50 @@ function sameDeployments(deployments: readonly Deployment[], ids: readonly strin
 }
 
 /** Rolling back twice would go forward again: a sysroot that changed since the stage first began has been rolled back. */
-async function doRollback(context: EngineContext, before: Reading, done: boolean): Promise<Outcome> {
-  if (done) return rolledBackTo(requireMergeDeployment(before), []);
+async function doRollback(context: EngineContext, before: Reading, done: boolean, former: TreeState | undefined): Promise<Outcome> {
+  const merge = requireMergeDeployment(before);
+  if (done) return rolledBackTo(merge, former, []);
   const step = decideRollback(before);
-  const diff = diffPackages(await packagesOf(context, requireMergeDeployment(before)), await packagesOf(context, step.target));
+  const diff = diffPackages(await packagesOf(context, merge), await packagesOf(context, step.target));
   await rollBack(context.paths, step);
-  return rolledBackTo(step.target, diff);
+  return rolledBackTo(step.target, stateOf(merge), diff);
 }
 
-function rolledBackTo(target: Deployment, diff: readonly PackageChange[]): Outcome {
+function rolledBackTo(target: Deployment, from: TreeState | undefined, diff: readonly PackageChange[]): Outcome {
   const summary = target.booted
     ? "the booted deployment is the default again"
     : `the next boot starts ${target.version || target.commit.slice(0, 12)}`;
-  return { changed: true, commit: target.commit, staged: false, diff, summary };
+  return { changed: true, commit: target.commit, staged: false, diff, summary, ...changeOf(from, target) };
 }
 
-async function describe(context: EngineContext, made: Deployment, packagesBefore: readonly InstalledPackage[]): Promise<Outcome> {
+async function describe(
+  context: EngineContext,
+  made: Deployment,
+  from: TreeState | undefined,
+  packagesBefore: readonly InstalledPackage[],
+): Promise<Outcome> {
   const diff = diffPackages(packagesBefore, await packagesOf(context, made));
   const version = made.version || made.commit.slice(0, 12);
   const summary =
     made.layered.length === 0 ? `deployed the bare base ${version}` : `deployed ${version} with ${made.layered.length} layered packages`;
-  return { changed: true, commit: made.commit, staged: made.staged, diff, summary };
+  return { changed: true, commit: made.commit, staged: made.staged, diff, summary, ...changeOf(from, made) };
+}
+
+/**
+ * For a resumed stage: what the deployment that was to be changed was made from. The plan has it; of a rollback it is known as long as
+ * that deployment is there, which a dropped one is not.
+ */
+function formerState(input: StageInput, before: Reading): TreeState | undefined {
+  const former = before.deployments.find((d) => d.id === input.facts.deploymentsBefore?.[0]);
+  return input.facts.plan?.from ?? (former === undefined ? undefined : stateOf(former));
+}
+
+function changeOf(from: TreeState | undefined, to: Deployment): Pick<Outcome, "change"> {
+  return from === undefined ? {} : { change: { from, to: stateOf(to) } };
+}
+
+function stateOf({ origin }: Deployment): TreeState {
+  return { baseCommit: origin.baseCommit, requested: origin.requested };
 }
 
 /** For a resumed stage: the packages of the deployment that the standing one came after, as far as it is still there. */

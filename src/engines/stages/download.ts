@@ -1,7 +1,7 @@
 /** The stage `downloading`: every archive of the plan into the shared cache, verified. */
 import { AptOstreeError } from "../../model/errors.ts";
 import type { Plan } from "../../model/plan.ts";
-import type { RunFacts, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
+import type { Outcome, RunFacts, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { fetchArchives } from "../apt/fetch.ts";
 import { currentLists, listsDir } from "../apt/lists.ts";
 import { proxiesOf } from "../apt/proxy.ts";
@@ -11,13 +11,16 @@ import { type EngineContext, runningEtc } from "../context.ts";
 import { layerRef, readRef } from "../ostree/refs.ts";
 
 const RETRIES = 4;
+/** Downloads at once while nobody waits for them. */
+const BACKGROUND_CONCURRENCY = 2;
 
 /** Downloads what the plan names; nothing where the layer is remembered already. */
 export function downloadStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const plan = requirePlan(input.facts);
+    const { downloadConcurrency } = context.settings;
     const remembered = plan.layerKey !== "" && (await readRef(context.paths, layerRef(plan.layerKey))) !== null;
-    if (plan.archives.length === 0 || remembered) return { facts: prefetched(input, 0, 0), cached: true, verdict: "proceed" };
+    if (plan.archives.length === 0 || remembered) return { facts: { outcome: outcomeOf(plan, 0, 0) }, cached: true, verdict: "proceed" };
     const root = {
       baseTree: await context.bases.ensure(plan.baseCommit),
       runningEtc: runningEtc(context, input.snapshot),
@@ -28,7 +31,7 @@ export function downloadStage(context: EngineContext): StageEngine {
     try {
       const { fetched, bytes } = await fetchArchives(plan.archives, {
         directory: context.paths.archives,
-        concurrency: context.settings.downloadConcurrency,
+        concurrency: () => (io.background ? Math.min(BACKGROUND_CONCURRENCY, downloadConcurrency) : downloadConcurrency),
         proxyFor: proxiesOf(root),
         signal: io.signal,
         retries: RETRIES,
@@ -36,7 +39,7 @@ export function downloadStage(context: EngineContext): StageEngine {
         onProgress: ({ bytesDone, bytesTotal, item }) =>
           io.progress(bytesTotal === 0 ? 1 : bytesDone / bytesTotal, `downloading ${item}`, { done: bytesDone, total: bytesTotal }),
       });
-      return { facts: prefetched(input, fetched, bytes), cached: fetched === 0, verdict: "proceed" };
+      return { facts: { outcome: outcomeOf(plan, fetched, bytes) }, cached: fetched === 0, verdict: "proceed" };
     } catch (error) {
       if (!(await isOutdated(context, plan, error))) throw error;
       return await planAgain(context, input, io, root.baseTree, plan);
@@ -50,12 +53,11 @@ export function requirePlan(facts: RunFacts): Plan {
   return facts.plan;
 }
 
-/** A prefetch ends here, so here is its outcome. */
-function prefetched(input: StageInput, fetched: number, bytes: number): RunFacts {
-  if (input.request.kind !== "prefetch") return {};
-  const count = requirePlan(input.facts).archives.length;
+/** For those who wanted no more than this; a later stage puts its own in its place. */
+function outcomeOf(plan: Plan, fetched: number, bytes: number): Outcome {
+  const count = plan.archives.length;
   const summary = fetched === 0 ? `all ${count} archives were there already` : `fetched ${fetched} of ${count} archives, ${bytes} bytes`;
-  return { outcome: { changed: fetched > 0, commit: "", staged: false, diff: [], summary } };
+  return { changed: fetched > 0, commit: "", staged: false, diff: [], summary };
 }
 
 /** An archive that is gone from its source: the lists are older than the mirror. Not twice for the same lists. */
@@ -73,6 +75,7 @@ async function planAgain(context: EngineContext, input: StageInput, io: StageIo,
     runningEtc: runningEtc(context, input.snapshot),
     runId: input.runId,
     signal: io.signal,
+    background: io.background,
     timeoutMs: context.settings.refreshTimeoutMs,
     onLine: () => io.progress(0, "refreshing package lists"),
   });

@@ -1,15 +1,16 @@
 /** The stage `planning`: which base, which packages, which archives; hashed, so that what runs can be held to it. */
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
-import { packageName, titleOf } from "../../model/names.ts";
-import { type Archive, digestOf, type InstalledPackage, type Plan } from "../../model/plan.ts";
-import type { Deployment } from "../../model/sysroot.ts";
-import type { Request } from "../../model/transaction.ts";
+import { titleOf } from "../../model/names.ts";
+import { type Archive, digestOf, type Plan } from "../../model/plan.ts";
+import type { Origin } from "../../model/sysroot.ts";
+import type { Request, UndoOf } from "../../model/transaction.ts";
 import type { StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { usableLists } from "../apt/lists.ts";
 import { solve } from "../apt/solve.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
+import { chooseBase, noLongerApplies, satisfies, targetPackages } from "./target.ts";
 
 /** Rises when the same packages on the same base would give another tree: remembered layers of older versions are not used. */
 const POLICY_VERSION = 2;
@@ -18,11 +19,13 @@ const POLICY_VERSION = 2;
 export function planStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const merge = requireMergeDeployment(input.snapshot);
-    const baseCommit = await targetBase(context, input.request, merge);
+    const baseCommit = await targetBase(context, input.request, merge.origin);
     io.progress(0.05, "preparing the base tree");
     const baseTree = await context.bases.ensure(baseCommit);
     const base = await listPackages(join(baseTree, DPKG_ADMIN_DIR));
-    const requested = targetPackages(input.request, merge, base, io);
+    const already = input.request.packages.filter((spec) => satisfies(base, spec));
+    if (already.length > 0 && input.request.kind === "install") io.message("info", `the base already has ${already.join(", ")}`);
+    const requested = targetPackages(input.request, merge.origin, base);
     const active = requested.filter((spec) => !satisfies(base, spec));
     const listsGeneration = (await usableLists(context.paths, input.facts.listsGeneration)) ?? "";
     io.progress(0.2, "resolving dependencies");
@@ -37,6 +40,7 @@ export function planStage(context: EngineContext): StageEngine {
             packages: active,
             doing: titleOf(input.request),
             signal: io.signal,
+            background: io.background,
           });
     const layerKey = active.length === 0 ? "" : keyOf(baseCommit, active, archives);
     const isSame = merge.origin.baseCommit === baseCommit && merge.origin.layerKey === layerKey && merge.origin.requested.join() === requested.join();
@@ -50,6 +54,7 @@ export function planStage(context: EngineContext): StageEngine {
       listsGeneration,
       layerKey,
       changed: !isSame,
+      from: { baseCommit: merge.origin.baseCommit, requested: merge.origin.requested },
     };
     if (isSame && input.request.kind !== "prefetch") {
       const summary = input.request.kind === "upgrade" ? "everything is up to date" : "nothing to do: the request is satisfied already";
@@ -63,67 +68,27 @@ export function planStage(context: EngineContext): StageEngine {
   };
 }
 
-/** Upgrade and a bare prefetch take what the base's ref holds now; the others keep the base of the merge deployment. */
-async function targetBase(context: EngineContext, request: Request, merge: Deployment): Promise<string> {
-  const follows = request.kind === "upgrade" || (request.kind === "prefetch" && request.packages.length === 0);
-  if (!follows || merge.origin.refspec === "") return merge.origin.baseCommit;
-  const commit = await context.commits.resolve(merge.origin.refspec);
+/** The commit of the base that the request aims at. Throws NotFound, and Conflict for an undo whose base the repository has no more. */
+async function targetBase(context: EngineContext, request: Request, origin: Origin): Promise<string> {
+  const choice = chooseBase(request, origin);
+  if ("commit" in choice) {
+    if (request.undo !== undefined && choice.commit !== origin.baseCommit) await requireBase(context, request.undo, choice.commit);
+    return choice.commit;
+  }
+  const commit = await context.commits.resolve(choice.refspec);
   if (commit !== null) return commit;
-  if (request.kind === "prefetch") return merge.origin.baseCommit;
-  throw new AptOstreeError("NotFound", `cannot upgrade: the repository has no ref ${merge.origin.refspec}, which the deployment follows`);
+  if (request.kind === "prefetch") return origin.baseCommit;
+  throw new AptOstreeError("NotFound", `cannot upgrade: the repository has no ref ${choice.refspec}, which the deployment follows`);
 }
 
-/** The requested packages of the new deployment, sorted. */
-function targetPackages(request: Request, merge: Deployment, base: readonly InstalledPackage[], io: StageIo): string[] {
-  const before = merge.origin.requested;
-  if (request.kind === "uninstall") return withoutPackages(request, before, new Set(base.map((p) => p.name)));
-  if (request.kind !== "install" && request.kind !== "prefetch") return [...before];
-  const already = request.packages.filter((spec) => satisfies(base, spec));
-  if (already.length > 0 && request.kind === "install") io.message("info", `the base already has ${already.join(", ")}`);
-  const added = request.packages.filter((spec) => !already.includes(spec));
-  const replaced = new Set(added.map(withoutPin));
-  // A new version or suite for a package replaces the older request for it.
-  return [...new Set([...before.filter((spec) => !replaced.has(withoutPin(spec)) || added.includes(spec)), ...added])].sort();
-}
-
-/** Whether the base has what is asked for: that package, and that architecture and version where they are named. A suite is apt's to judge. */
-function satisfies(base: readonly InstalledPackage[], spec: string): boolean {
-  const [, name, , architecture, pin, version] = /^([^:=/]+)(:([^=/]+))?([=/])?(.*)$/.exec(spec) ?? [];
-  if (pin === "/") return false;
-  return base.some(
-    (p) =>
-      p.name === name &&
-      (architecture === undefined || p.architecture === architecture || p.architecture === "all") &&
-      (pin === undefined || p.version === version),
-  );
-}
-
-/** "vim:amd64" of "vim:amd64=2:9.1". */
-function withoutPin(spec: string): string {
-  return spec.replace(/[=/].*$/, "");
-}
-
-/** Throws NotInstalled or ProtectedPackage, naming all of them. */
-function withoutPackages(request: Request, before: readonly string[], inBase: ReadonlySet<string>): string[] {
-  const names = new Set(before.map(packageName));
-  const absent = request.packages.filter((spec) => !names.has(packageName(spec)));
-  const ofBase = absent.filter((spec) => inBase.has(packageName(spec)));
-  if (ofBase.length > 0) {
-    throw new AptOstreeError("ProtectedPackage", `cannot uninstall ${ofBase.join(", ")}: part of the base, not layered`, {
-      details: { packages: ofBase },
-    });
+/** A base that no deployment was built on any more may have been cleaned up. */
+async function requireBase(context: EngineContext, undo: UndoOf, commit: string): Promise<void> {
+  try {
+    await context.commits.facts(commit);
+  } catch (error) {
+    if (!(error instanceof AptOstreeError) || error.code !== "NotFound") throw error;
+    throw noLongerApplies(undo, `the repository has its base ${commit} no more`, { baseCommit: commit });
   }
-  if (absent.length > 0 && !request.idempotent) {
-    throw new AptOstreeError(
-      "NotInstalled",
-      `cannot uninstall ${absent.join(", ")}: not requested; only packages that were installed by name can be uninstalled`,
-      {
-        details: { packages: absent },
-      },
-    );
-  }
-  const gone = new Set(request.packages.map(packageName));
-  return before.filter((spec) => !gone.has(packageName(spec)));
 }
 
 function keyOf(baseCommit: string, active: readonly string[], archives: readonly Archive[]): string {

@@ -7,7 +7,7 @@ import { pruneArchives } from "../apt/fetch.ts";
 import { pruneLists } from "../apt/lists.ts";
 import type { EngineContext } from "../context.ts";
 import { undeploy } from "../ostree/deploy.ts";
-import { ostreeAdmin, ostreeRepo } from "../ostree/ostree.ts";
+import { changeSysroot, ostreeRepo } from "../ostree/ostree.ts";
 import { BASE_REFS, dropRef, LAYER_REFS, listRefs, refWrittenMs } from "../ostree/refs.ts";
 import { readSysroot } from "../ostree/sysroot.ts";
 
@@ -22,7 +22,7 @@ export function pruneStage(context: EngineContext): StageEngine {
     await pruneRefs(context, deployments);
     await context.bases.prune(new Set(deployments.map((d) => d.origin.baseCommit)));
     if (targets.includes("base")) await pruneArchives(context.paths.archives, new Set());
-    await ostreeAdmin(context.paths, "clean up the sysroot", ["cleanup"], { signal: io.signal });
+    await changeSysroot(context.paths, "clean up the sysroot", ["cleanup"], { signal: io.signal });
     await ostreeRepo(context.paths, "prune the repository", ["prune", "--refs-only"], { signal: io.signal });
     const summary =
       removed.length === 0 ? "removed unused data" : `removed ${removed.length} deployment${removed.length === 1 ? "" : "s"} and unused data`;

@@ -1,0 +1,131 @@
+/**
+ * How transactions end: each once, durable before it is told. A run that fails for several who wanted different things is taken apart
+ * instead, until whoever is to blame is alone with it.
+ */
+import { AptOstreeError, type ErrorCode, type ErrorValue, toErrorValue } from "../model/errors.ts";
+import { digestOf } from "../model/plan.ts";
+import type { FinalState, StageTiming } from "../model/transaction.ts";
+import { type Board, isServed } from "./board.ts";
+import { type Clock, pause } from "./clock.ts";
+import type { Member } from "./members.ts";
+import type { Meter } from "./meter.ts";
+import type { Journal, TransactionRow } from "./ports.ts";
+import { endErrorOf } from "./rows.ts";
+import type { Run, RunDeps } from "./run.ts";
+import { endedView, resultOf } from "./views.ts";
+
+/** What endings need. */
+export interface EndingsParts {
+  readonly board: Board;
+  readonly journal: Journal;
+  readonly log: RunDeps["log"];
+  readonly meter: Meter;
+  readonly clock: Clock;
+  readonly keepTransactions: number;
+  readonly epoch: () => number;
+  readonly emitFinished: (view: ReturnType<typeof endedView>) => void;
+  /** The run has ended, its row durable: its slot is free. */
+  readonly onRunEnded: (run: Run) => void;
+  /** Takes the members of a failed run apart: one run for each group. */
+  readonly split: (run: Run, groups: readonly (readonly Member[])[]) => Promise<void>;
+  readonly isClosing: () => boolean;
+}
+
+/** Ended transactions between two trims of the journal. */
+const TRIM_EVERY = 50;
+/** How long a full disk is given before the end of a run is written again. */
+const RETRY_MS = 1000;
+/** Failures that are nobody's request's: trying the parts would end in the same. */
+const FOR_ALL: readonly ErrorCode[] = ["Cancelled", "Internal", "DeployFailed", "JournalCorrupt"];
+
+/** Ends transactions. */
+export class Endings {
+  readonly #parts: EndingsParts;
+  #endedSinceTrim = 0;
+
+  constructor(parts: EndingsParts) {
+    this.#parts = parts;
+  }
+
+  /** Ends whoever has all it wants though the run goes on. */
+  async stageDone(run: Run, timing: StageTiming): Promise<void> {
+    const served = this.#parts.board.members.of(run).filter((member) => isServed(member, timing.stage));
+    await Promise.all(served.map((member) => this.end(member, "finished", null)));
+  }
+
+  /** The run is in a final state: its row is written, and its members are ended, or taken apart. */
+  async runEnded(run: Run): Promise<void> {
+    const { board, meter, journal } = this.#parts;
+    const state = run.row.state as FinalState;
+    meter.count("runs_total", { kind: run.request.kind, state });
+    const groups = state === "failed" && !FOR_ALL.includes(run.error?.code ?? "Internal") ? groupsOf(board.members.of(run)) : [];
+    if (groups.length > 1) {
+      await this.#persist(() => this.#parts.split(run, halves(groups)));
+      this.#parts.onRunEnded(run);
+      return;
+    }
+    await this.#persist(() => journal.updateRun(run.row));
+    this.#parts.onRunEnded(run);
+    // At once, so that their rows share a commit.
+    await Promise.all(board.members.of(run).map((member) => this.end(member, state, endErrorOf(run.row))));
+    this.#endedSinceTrim += 1;
+    if (this.#endedSinceTrim < TRIM_EVERY) return;
+    this.#endedSinceTrim = 0;
+    await journal.trim(this.#parts.keepTransactions);
+  }
+
+  /** Ends one transaction: durable first, then told. Whoever comes first decides how it ends. */
+  async end(member: Member, state: FinalState, error: ErrorValue | null): Promise<void> {
+    if (member.ending) return;
+    member.ending = true;
+    member.stopWaiting();
+    const { board, journal, log, meter, clock, epoch, emitFinished } = this.#parts;
+    // The run goes on: what it had done by now is what this one gets.
+    const run = member.run.row;
+    if (!(await member.created)) return;
+    board.announce(member);
+    const { id } = member.row;
+    const result = state === "finished" ? resultOf(run) : null;
+    const row: TransactionRow = { ...member.row, state, error, result, endedMs: clock.now() };
+    await this.#persist(() => journal.endTransactions([row]));
+    board.flush(id);
+    board.members.remove(member);
+    meter.count("transactions_total", { kind: row.request.kind, state });
+    log.info({ transaction: id, run: row.runId, state, ...(error === null ? {} : { code: error.code, reason: error.message }) }, "transaction ended");
+    emitFinished(endedView(row, run, epoch()));
+  }
+
+  /** An end must be written, so that a full disk is waited for: it is the one write that nobody could be told the failure of. */
+  async #persist(write: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        if (this.#parts.isClosing() || toErrorValue(error).code !== "NoSpace") throw error;
+        this.#parts.log.error({ err: error }, "the journal has no space: trying again");
+        await pause(this.#parts.clock, RETRY_MS);
+      }
+    }
+  }
+}
+
+/** Who will not wait, or not longer, is told for whom it would have to. */
+export function busy(id: string, why: string, holders: readonly string[]): AptOstreeError {
+  return new AptOstreeError("Busy", `cannot go on with ${id}: ${why}`, { details: { holders } });
+}
+
+/** Members by what they want, in the order in which they came. */
+function groupsOf(members: readonly Member[]): Member[][] {
+  const groups = new Map<string, Member[]>();
+  for (const member of members) {
+    const key = digestOf(member.row.request);
+    groups.set(key, [...(groups.get(key) ?? []), member]);
+  }
+  return [...groups.values()];
+}
+
+/** Two halves: with each failure the search for the one to blame gets half as wide. */
+function halves(groups: readonly Member[][]): Member[][] {
+  const middle = Math.ceil(groups.length / 2);
+  return [groups.slice(0, middle).flat(), groups.slice(middle).flat()];
+}

@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import { makeRequest } from "../../src/model/names.ts";
+import { CLEANUP_TARGETS, KINDS, type Request } from "../../src/model/transaction.ts";
+import { combine, combineAll, MEETINGS, type Meeting, meet } from "../../src/scheduler/meetings.ts";
+
+const PACKAGES = [["vim"], ["nano"], ["vim", "nano"], ["vim=1"], ["vim/trixie", "mc"], ["vim:i386"]];
+
+/** Requests of every kind, small enough to try all pairs and triples. */
+const REQUESTS: readonly Request[] = KINDS.flatMap((kind) => {
+  if (kind === "install" || kind === "uninstall") return PACKAGES.map((packages) => makeRequest(kind, { packages }));
+  if (kind === "prefetch") return [[], ...PACKAGES.slice(0, 3)].map((packages) => makeRequest(kind, { packages }));
+  if (kind === "cleanup") return [...CLEANUP_TARGETS.map((target) => [target]), ["base", "pending"]].map((targets) => makeRequest(kind, { targets }));
+  if (kind === "undo") return ["1", "2"].map((digit) => makeRequest(kind, { undoes: digit.repeat(12) }));
+  return [makeRequest(kind)];
+});
+const OPTIONAL = [
+  makeRequest("uninstall", { packages: ["vim"], idempotent: true }),
+  makeRequest("install", { packages: ["nano"], idempotent: true }),
+];
+const ALL = [...REQUESTS, ...OPTIONAL];
+
+const SHARED: readonly Meeting[] = ["join", "absorb", "merge", "promote"];
+const shares = (a: Request, b: Request): boolean => SHARED.includes(meet(a, b));
+const pairs = ALL.flatMap((a) => ALL.map((b) => [a, b] as const));
+const about = (...requests: readonly Request[]): string => JSON.stringify(requests);
+
+describe("requests that meet", () => {
+  it("are in the table, every kind with every kind", () => {
+    for (const a of KINDS) expect(Object.keys(MEETINGS[a]).toSorted()).toEqual([...KINDS].toSorted());
+  });
+
+  it("join where they are the same, and are together what each is alone", () => {
+    for (const request of ALL) {
+      expect(meet(request, request), about(request)).toBe("join");
+      expect(combine(request, request)).toEqual(request);
+    }
+  });
+
+  it("share, queue or conflict alike whichever came first, and are together the same", () => {
+    for (const [a, b] of pairs) {
+      const [there, back] = [meet(a, b), meet(b, a)];
+      expect(there === "queue", about(a, b)).toBe(back === "queue");
+      expect(there === "conflict", about(a, b)).toBe(back === "conflict");
+      expect(combine(a, b), about(a, b)).toEqual(combine(b, a));
+    }
+  });
+
+  it("are the same together in whichever order they came, wherever they share in both", () => {
+    for (const [a, b] of pairs) {
+      for (const c of ALL) {
+        const left = combineAll([a, b, c]);
+        const tail = combine(b, c);
+        const right = tail === null ? null : combine(a, tail);
+        if (left !== null && right !== null) expect(left, about(a, b, c)).toEqual(right);
+      }
+    }
+  });
+
+  it("never do together what neither asked for, and leave nothing out", () => {
+    for (const [a, b] of pairs) {
+      const both = combine(a, b);
+      if (both === null) continue;
+      expect([a.kind, b.kind]).toContain(both.kind);
+      const asked = new Set([...a.packages, ...b.packages, ...a.targets, ...b.targets]);
+      for (const one of [...both.packages, ...both.targets]) expect(asked.has(one), about(a, b)).toBe(true);
+      if (a.kind === b.kind) expect(new Set([...both.packages, ...both.targets]), about(a, b)).toEqual(asked);
+    }
+  });
+
+  it("do not share where what one wants is the opposite of what the other does", () => {
+    const install = (...packages: string[]): Request => makeRequest("install", { packages });
+    expect(meet(install("vim"), makeRequest("uninstall", { packages: ["vim"] }))).toBe("conflict");
+    expect(meet(install("vim"), makeRequest("uninstall", { packages: ["nano"] }))).toBe("queue");
+    expect(meet(install("vim=1"), install("vim=2"))).toBe("conflict");
+    expect(meet(install("vim:i386"), install("vim:amd64"))).toBe("merge");
+    for (const kind of ["install", "upgrade", "uninstall", "undo"] as const)
+      for (const request of REQUESTS.filter((r) => r.kind === kind)) expect(meet(makeRequest("rollback"), request)).toBe("conflict");
+  });
+
+  it("let a prefetch become the upgrade or the install that wants it, and no other", () => {
+    const prefetch = (...packages: string[]): Request => makeRequest("prefetch", { packages });
+    expect(meet(prefetch(), makeRequest("upgrade"))).toBe("promote");
+    expect(meet(makeRequest("upgrade"), prefetch())).toBe("absorb");
+    expect(meet(prefetch("vim"), makeRequest("install", { packages: ["vim", "nano"] }))).toBe("promote");
+    expect(meet(prefetch("vim"), makeRequest("install", { packages: ["nano"] }))).toBe("queue");
+    expect(meet(prefetch("vim"), makeRequest("upgrade"))).toBe("queue");
+    expect(meet(prefetch(), makeRequest("install", { packages: ["nano"] }))).toBe("queue");
+    expect(meet(makeRequest("refresh"), makeRequest("upgrade"))).toBe("promote");
+  });
+
+  it("keep what was asked with other options apart", () => {
+    for (const [a, b] of pairs) if (a.kind === b.kind && a.idempotent !== b.idempotent) expect(shares(a, b)).toBe(false);
+  });
+});
