@@ -64,12 +64,18 @@ export async function makeDeb(directory: string, options: DebOptions): Promise<s
       await chmod(target, /\/s?bin\//.test(path) ? 0o755 : 0o644);
     }
     const deb = join(directory, `${options.name}_${options.version.replaceAll(":", "%3a")}_${options.architecture ?? "all"}.deb`);
-    await run("dpkg-deb", ["--root-owner-group", "-Znone", "--build", tree, deb]);
+    await run("dpkg-deb", ["--root-owner-group", "-Znone", "--build", tree, deb], { env: { ...process.env, SOURCE_DATE_EPOCH } });
     return deb;
   } finally {
     await rm(tree, { recursive: true, force: true });
   }
 }
+
+/**
+ * The same package made again is the same to the byte: lists that are a second old may name it still, as apt(8) asks whether a list
+ * is newer with a precision of one second.
+ */
+const SOURCE_DATE_EPOCH = "1700000000";
 
 function controlFile(options: DebOptions): string {
   const fields: Record<string, string | undefined> = {
