@@ -45,8 +45,13 @@ export class BaseTrees {
     await mkdir(this.#paths.bases, { recursive: true, mode: 0o700 });
     const fresh = `${tree}.new`;
     await removeTree(fresh);
-    await ostreeRepo(this.#paths, `check out base ${commit}`, ["checkout", "-H", commit, fresh]);
-    await rename(fresh, tree);
-    return tree;
+    try {
+      await ostreeRepo(this.#paths, `check out base ${commit}`, ["checkout", "-H", commit, fresh]);
+      await rename(fresh, tree);
+      return tree;
+    } catch (error) {
+      await removeTree(fresh);
+      throw error;
+    }
   }
 }
