@@ -2,13 +2,14 @@
  * How transactions end: each once, durable before it is told. A run that fails for several who wanted different things is taken apart
  * instead, until whoever is to blame is alone with it.
  */
-import { AptOstreeError, type ErrorCode, type ErrorValue, toErrorValue } from "../model/errors.ts";
+import { AptOstreeError, type ErrorCode, type ErrorValue } from "../model/errors.ts";
 import { digestOf } from "../model/plan.ts";
 import type { FinalState, StageTiming } from "../model/transaction.ts";
 import { type Board, isServed } from "./board.ts";
-import { type Clock, pause } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
+import { persist } from "./persist.ts";
 import type { Journal, TransactionRow } from "./ports.ts";
 import { endErrorOf } from "./rows.ts";
 import type { Run, RunDeps } from "./run.ts";
@@ -33,8 +34,6 @@ export interface EndingsParts {
 
 /** Ended transactions between two trims of the journal. */
 const TRIM_EVERY = 50;
-/** How long a full disk is given before the end of a run is written again. */
-const RETRY_MS = 1000;
 /** Failures that are nobody's request's: trying the parts would end in the same. */
 const FOR_ALL: readonly ErrorCode[] = ["Cancelled", "Internal", "DeployFailed", "JournalCorrupt"];
 
@@ -95,17 +94,9 @@ export class Endings {
     emitFinished(endedView(row, run, epoch()));
   }
 
-  /** An end must be written, so that a full disk is waited for: it is the one write that nobody could be told the failure of. */
+  /** An end is the one write that nobody could be told the failure of. */
   async #persist(write: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await write();
-      } catch (error) {
-        if (this.#parts.isClosing() || toErrorValue(error).code !== "NoSpace") throw error;
-        this.#parts.log.error({ err: error }, "the journal has no space: trying again");
-        await pause(this.#parts.clock, RETRY_MS);
-      }
-    }
+    await persist(write, this.#parts);
   }
 }
 

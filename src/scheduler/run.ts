@@ -42,6 +42,8 @@ export interface RunDeps {
   readonly onMessage: (run: Run, message: RunMessage) => void;
   readonly onStageDone: (run: Run, timing: StageTiming) => void;
   readonly onEnd: (run: Run) => void;
+  /** Has written down what has been done to the sysroot. Where that cannot be it ends the daemon and never resolves: the next one looks, and goes on. */
+  readonly afterEffect: (run: Run, write: () => Promise<void>) => Promise<void>;
 }
 
 /** After so many plans that were overtaken by other changes the run gives up. */
@@ -266,8 +268,13 @@ export class Run {
       const timing = { stage, waitedMs: beganMs - askedMs, tookMs: this.#deps.clock.monotonicMs() - beganMs, cached: output.cached };
       meter.observe("stage_seconds", timing.tookMs / 1000, { kind: request.kind, stage, cached: String(output.cached) });
       this.#row = { ...this.#row, timings: [...this.#row.timings, timing] };
-      if (stage === "deploying" || stage === "pruning") await this.#deps.snapshots.refresh();
-      await this.#save(stage, "done");
+      if (stage === "deploying" || stage === "pruning") {
+        // What stands is neither undone nor told as failed because of a row.
+        await this.#deps.afterEffect(this, async () => {
+          await this.#deps.snapshots.refresh();
+          await this.#save(stage, "done");
+        });
+      } else await this.#save(stage, "done");
       this.#reportStage(stage, 1, this.#text);
       if (stage !== "assembling") this.#locks.release();
       this.#deps.onStageDone(this, timing);

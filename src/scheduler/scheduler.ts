@@ -28,6 +28,7 @@ import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
 import { Outlook } from "./outlook.ts";
 import { Patience } from "./patience.ts";
+import { persist } from "./persist.ts";
 import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
 import { percentOf } from "./progress.ts";
 import { recover } from "./recovery.ts";
@@ -143,6 +144,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
         this.#settle(run, this.#endings.stageDone(run, timing));
       },
       onEnd: (run) => this.#settle(run, this.#endings.runEnded(run)),
+      afterEffect: (run, write) => this.#afterEffect(run, write),
     };
   }
 
@@ -389,6 +391,14 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     }
   }
 
+  /** The sysroot has been changed: that is written down before anything else, or the daemon ends and the next one finds it done. */
+  async #afterEffect(run: Run, write: () => Promise<void>): Promise<void> {
+    const written = persist(write, { clock: this.#clock, log: this.#options.log, isClosing: () => this.#closing });
+    this.#settle(run, written);
+    await written.catch(() => new Promise<never>(() => undefined));
+  }
+
+  /** Without a journal nobody may be told: the daemon ends, and the next one takes the run up. */
   #settle(run: Run, work: Promise<void>): void {
     void work.catch((error: unknown) => {
       this.#options.log.error({ run: run.id, err: error }, "cannot journal the end of a transaction");

@@ -74,6 +74,7 @@ function runDepsOf(clock: Clock, journal: Journal): RunDeps {
     onMessage: nothing,
     onStageDone: nothing,
     onEnd: nothing,
+    afterEffect: (_run, write) => write(),
   };
 }
 

@@ -61,7 +61,8 @@ export class Daemon {
       },
     });
     const log = { info: () => undefined, error: (facts: object, text: string) => void errors.push(`${text}: ${JSON.stringify(facts)}`) };
-    const scheduler = new Scheduler({ engines, journal, log, bootId: "boot", keepTransactions: 1000 });
+    const fatal = (error: unknown): void => void errors.push(`the daemon ends: ${String(error)}`);
+    const scheduler = new Scheduler({ engines, journal, log, bootId: "boot", keepTransactions: 1000, fatal });
     const daemon = new Daemon(scheduler, real, engines, errors, state);
     await scheduler.start();
     return daemon;
