@@ -12,7 +12,8 @@ import type { Meter } from "./meter.ts";
 import { persist } from "./persist.ts";
 import type { Journal, TransactionRow } from "./ports.ts";
 import { endErrorOf } from "./rows.ts";
-import type { Run, RunDeps } from "./run.ts";
+import type { Run } from "./run.ts";
+import type { RunDeps } from "./run-deps.ts";
 import { endedView, resultOf } from "./views.ts";
 
 /** What endings need. */
@@ -57,7 +58,7 @@ export class Endings {
     const { board, meter, journal } = this.#parts;
     const state = run.row.state as FinalState;
     meter.count("runs_total", { kind: run.request.kind, state });
-    const groups = state === "failed" && !FOR_ALL.includes(run.error?.code ?? "Internal") ? groupsOf(board.members.of(run)) : [];
+    const groups = state === "failed" && !FOR_ALL.includes(run.row.error?.code ?? "Internal") ? groupsOf(board.members.of(run)) : [];
     if (groups.length > 1) {
       await this.#persist(() => this.#parts.split(run, halves(groups)));
       this.#parts.onRunEnded(run);

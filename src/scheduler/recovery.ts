@@ -8,7 +8,8 @@ import { combineAll } from "./meetings.ts";
 import type { Member } from "./members.ts";
 import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
 import { endErrorOf } from "./rows.ts";
-import type { Run, RunDeps } from "./run.ts";
+import type { Run } from "./run.ts";
+import type { RunDeps } from "./run-deps.ts";
 
 /** What recovery needs of the scheduler. */
 export interface RecoveryParts {

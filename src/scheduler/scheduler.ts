@@ -3,10 +3,9 @@
  * dead daemon left. A *transaction* belongs to one caller; a *run* is the work, and several transactions may share one.
  */
 import { EventEmitter } from "node:events";
-import { AptOstreeError, type ErrorValue } from "../model/errors.ts";
-import { isId, newId } from "../model/ids.ts";
+import { AptOstreeError } from "../model/errors.ts";
+import { newId } from "../model/ids.ts";
 import { titleOf } from "../model/names.ts";
-import { digestOf } from "../model/plan.ts";
 import {
   type Caller,
   DEFAULT_SCHEDULING,
@@ -18,46 +17,29 @@ import {
 } from "../model/transaction.ts";
 import { Admission, type Place, raise } from "./admission.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "./api.ts";
+import { Archive } from "./archive.ts";
 import { Board } from "./board.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { busy, Endings } from "./endings.ts";
 import { LockHistory } from "./lock-history.ts";
 import { Locks } from "./locks.ts";
-import { combineAll } from "./meetings.ts";
 import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
 import { Outlook } from "./outlook.ts";
 import { Patience } from "./patience.ts";
 import { persist } from "./persist.ts";
-import type { Engines, Journal, RunRow, TransactionRow } from "./ports.ts";
+import type { TransactionRow } from "./ports.ts";
 import { percentOf } from "./progress.ts";
 import { recover } from "./recovery.ts";
+import { Regrouping } from "./regrouping.ts";
 import { newRunRow, newTransactionRow } from "./rows.ts";
-import { Run, type RunDeps } from "./run.ts";
+import { Run } from "./run.ts";
+import type { RunDeps } from "./run-deps.ts";
+import type { SchedulerOptions } from "./scheduler-options.ts";
 import { SnapshotHolder } from "./snapshot.ts";
 import { resolveUndo } from "./undo.ts";
-import { endedView } from "./views.ts";
 import { nameOf } from "./waiting.ts";
 import { type LockReport, lockReport } from "./waits-for.ts";
-
-/** What the scheduler is made of. */
-export interface SchedulerOptions {
-  readonly engines: Engines;
-  readonly journal: Journal;
-  readonly log: RunDeps["log"];
-  /** The kernel's boot id. */
-  readonly bootId: string;
-  /** Ended transactions that the journal keeps. */
-  readonly keepTransactions: number;
-  /** Transactions that one user may have waiting or running; 100 where it is absent. */
-  readonly maxActiveOfUser?: number;
-  /** Called where the journal cannot be written any more, so that nobody may be told anything: ends the daemon, and the next one goes on. */
-  readonly fatal?: (error: unknown) => void;
-  readonly clock?: Clock;
-  readonly meter?: Meter;
-  /** Makes ids; a simulation has its own. */
-  readonly makeId?: () => string;
-}
 
 const MAX_ACTIVE_OF_USER = 100;
 /** At its start a daemon learns from so many transactions how long stages take. */
@@ -76,7 +58,9 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   readonly #snapshots: SnapshotHolder;
   readonly #admission: Admission;
   readonly #board: Board;
+  readonly #archive: Archive;
   readonly #endings: Endings;
+  readonly #regrouping: Regrouping;
   readonly #patience: Patience;
   readonly #runDeps: RunDeps;
   #stopWatching: () => void = () => {};
@@ -106,6 +90,8 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       changed: (view) => this.emit("changed", view),
       progressed: (view) => this.emit("progress", view),
     });
+    const epoch = (): number => this.#snapshots.current.epoch;
+    this.#archive = new Archive(this.#board, journal, epoch);
     this.#endings = new Endings({
       board: this.#board,
       journal,
@@ -113,19 +99,27 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       meter,
       clock,
       keepTransactions,
-      epoch: () => this.#snapshots.current.epoch,
+      epoch,
       emitFinished: (view) => this.emit("finished", view),
       onRunEnded: (run) => {
         this.#admission.ended(run);
         this.#board.forget(run);
       },
-      split: (run, groups) => this.#split(run, groups),
+      split: (run, groups) => this.#regrouping.split(run, groups),
       isClosing: () => this.#closing,
+    });
+    this.#regrouping = new Regrouping({
+      board: this.#board,
+      admission: this.#admission,
+      journal,
+      log,
+      newRun: (request, transactionId, requestClass) => this.#newRun(request, transactionId, requestClass),
+      end: (member, state, error) => this.#endings.end(member, state, error),
     });
     this.#patience = new Patience({
       clock,
       waitingOf: (member) => this.#board.waitingOf(member.run),
-      leave: (member, error) => this.#settle(member.run, this.#leave(member, "failed", error.toValue())),
+      leave: (member, error) => this.#settle(member.run, this.#regrouping.leave(member, "failed", error.toValue())),
     });
     this.#runDeps = {
       engines,
@@ -205,7 +199,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     const id = this.#makeId();
     const run = place.meeting === "new" ? this.#newRun(request, id, scheduling.requestClass) : place.run;
     if (place.meeting === "new") this.#admission.add(run, place.after);
-    else this.#reshape(run, place.request);
+    else this.#regrouping.reshape(run, place.request);
     const row = newTransactionRow({ id, runId: run.id, request, caller, scheduling, createdMs: this.#clock.now() });
     const creating = journal.create(row, run.row);
     const created = creating.then(
@@ -218,7 +212,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       await creating;
     } catch (error) {
       this.#board.members.remove(member);
-      this.#withdrawn(run, caller.uid);
+      this.#regrouping.withdrawn(run, caller.uid);
       throw error;
     }
     this.#meter.count("meetings_total", { meeting: place.meeting });
@@ -243,30 +237,19 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     this.#options.log.info({ transaction: id, run: run.id, uid: caller.uid }, "cancel requested");
     if (member.ending || !run.cancellable) throw new AptOstreeError("TooLate", `cannot cancel ${id}: it is past its point of no return`);
     if (this.#board.members.of(run).length === 1) return await run.cancel();
-    await this.#leave(member, "cancelled", { code: "Cancelled", message: "cancelled; others still want it" });
+    await this.#regrouping.leave(member, "cancelled", { code: "Cancelled", message: "cancelled; others still want it" });
   }
 
-  async transaction(id: string): Promise<TransactionView> {
-    const member = this.#board.members.get(id);
-    if (member !== undefined) return this.#board.view(member);
-    const found = isId(id) ? await this.#options.journal.transaction(id) : null;
-    if (found === null) throw new AptOstreeError("NotFound", `cannot find transaction ${id.slice(0, 40)}`);
-    return endedView(found.row, found.run, this.#snapshots.current.epoch);
+  transaction(id: string): Promise<TransactionView> {
+    return this.#archive.transaction(id);
   }
 
-  async transactions(limit: number): Promise<readonly TransactionView[]> {
-    const rows = await this.#options.journal.transactions(Math.min(Math.max(limit, 1), 1000));
-    return rows.map(({ row, run }) => {
-      const member = this.#board.members.get(row.id);
-      return member === undefined ? endedView(row, run, this.#snapshots.current.epoch) : this.#board.view(member);
-    });
+  transactions(limit: number): Promise<readonly TransactionView[]> {
+    return this.#archive.transactions(limit);
   }
 
-  async messages(id: string, afterSeq: number): Promise<readonly RunMessage[]> {
-    const member = this.#board.members.get(id);
-    if (member !== undefined) return member.run.messages.all.filter((message) => message.seq > afterSeq);
-    const view = await this.transaction(id);
-    return await this.#options.journal.messages(view.runId, afterSeq);
+  messages(id: string, afterSeq: number): Promise<readonly RunMessage[]> {
+    return this.#archive.messages(id, afterSeq);
   }
 
   lockReport(): LockReport {
@@ -320,58 +303,6 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     this.#meter.observe("queue_wait_seconds", waitedMs / 1000, { class: run.requestClass });
     run.begin();
     this.#board.placesChanged();
-  }
-
-  #reshape(run: Run, request: Request): void {
-    if (digestOf(request) === digestOf(run.request)) return;
-    run.reshape(request);
-    this.#admission.reshaped(run);
-  }
-
-  /** Ends a member's part in a run that others still want: what only it wanted is no longer done. */
-  async #leave(member: Member, state: "cancelled" | "failed", error: ErrorValue): Promise<void> {
-    const { run } = member;
-    const ended = this.#endings.end(member, state, error);
-    this.#withdrawn(run, member.row.caller.uid);
-    await ended;
-  }
-
-  /** Somebody has left a run: it does less from now on, or stops, or never was. */
-  #withdrawn(run: Run, uid: number): void {
-    const left = this.#board.members.of(run);
-    const request = combineAll(left.map((member) => member.row.request));
-    if (request !== null) {
-      if (run.cancellable) this.#reshape(run, request);
-      this.#admission.changed(run, uid);
-      this.#board.tellOf(run);
-    } else if (!run.begun && !this.#admission.isQueued(run)) {
-      run.abandon();
-      this.#admission.ended(run);
-    } else if (run.joinable)
-      run.cancel().catch((cause: unknown) => this.#options.log.error({ run: run.id, err: cause }, "cannot cancel a run that nobody wants"));
-  }
-
-  /** Takes a failed run apart: one run for each group, first in line. */
-  async #split(run: Run, groups: readonly (readonly Member[])[]): Promise<void> {
-    const parts = groups.flatMap((members) => {
-      const [first] = members;
-      const request = combineAll(members.map((member) => member.row.request));
-      if (first === undefined || request === null) return [];
-      const part = this.#newRun(request, first.row.id, run.requestClass);
-      part.splinter();
-      part.messages.begin(run.messages.all);
-      return [{ run: part, members, uid: first.row.caller.uid }];
-    });
-    const rows: RunRow[] = [run.row, ...parts.map((part) => part.run.row)];
-    const moved = parts.flatMap((part) => part.members.map((member) => ({ ...member.row, runId: part.run.id })));
-    await this.#options.journal.regroup(rows, moved);
-    for (const part of parts) {
-      for (const member of part.members) if (!member.ending) this.#board.members.move(member, part.run);
-      part.run.messages.sayFirst(`together with other requests this failed: ${run.error?.message ?? "unknown"}; it is tried again apart`);
-      this.#admission.add(part.run);
-      this.#admission.enqueue(part.run, { uid: part.uid, front: true });
-      this.#board.tellOf(part.run);
-    }
   }
 
   #moved(run: Run): void {

@@ -7,7 +7,8 @@ import type { Clock } from "../../src/scheduler/clock.ts";
 import { Locks } from "../../src/scheduler/locks.ts";
 import type { Journal } from "../../src/scheduler/ports.ts";
 import { newRunRow } from "../../src/scheduler/rows.ts";
-import { Run, type RunDeps } from "../../src/scheduler/run.ts";
+import { Run } from "../../src/scheduler/run.ts";
+import type { RunDeps } from "../../src/scheduler/run-deps.ts";
 import { SnapshotHolder } from "../../src/scheduler/snapshot.ts";
 import { BENCH_BOOT_ID, IdleEngines, prefetchOf } from "./scheduler-bench.ts";
 
