@@ -15,6 +15,7 @@ import {
 } from "../../src/model/transaction.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "../../src/scheduler/api.ts";
 import type { LockReport } from "../../src/scheduler/waits-for.ts";
+import { transactionView } from "./views.ts";
 
 /** A deployment with only what a test cares about. */
 export function deployment(stateroot: string, index: number, values: Partial<Deployment> = {}): Deployment {
@@ -124,29 +125,18 @@ export class MemoryScheduler extends EventEmitter<SchedulerEvents> implements Sc
   /** Begins a transaction, as `submit` does. */
   begin(request: Request, caller: Caller, scheduling = DEFAULT_SCHEDULING): string {
     const id = newId();
-    const view: TransactionView = {
+    const view = transactionView({
       id,
       runId: newId(),
       kind: request.kind,
       title: titleOf(request),
       request,
       caller,
-      state: "queued",
-      progress: { percent: 0, text: "", bytesDone: 0, bytesTotal: 0 },
-      waitingFor: "",
-      position: 1,
-      cancellable: true,
-      joinedWith: [],
-      resumed: 0,
       requestClass: scheduling.requestClass,
-      eta: null,
-      warning: "",
+      position: 1,
       epoch: this.#snapshot.epoch,
       createdMs: Date.now(),
-      endedMs: 0,
-      result: null,
-      error: null,
-    };
+    });
     this.views.set(id, view);
     this.scheduled.set(id, scheduling);
     this.emit("added", view);

@@ -9,10 +9,10 @@ import { composeCommand } from "../../src/compose/command.ts";
 import type { DaemonStatus } from "../../src/dbus/client.ts";
 import type { FollowEvent } from "../../src/dbus/follow.ts";
 import { AptOstreeError, ERRORS, type ErrorCode } from "../../src/model/errors.ts";
-import { makeRequest } from "../../src/model/names.ts";
 import type { TransactionResult, TransactionView } from "../../src/model/transaction.ts";
 import { LOCK_RULES } from "../../src/scheduler/lock-check.ts";
 import type { LockReport } from "../../src/scheduler/waits-for.ts";
+import { transactionView } from "../harness/views.ts";
 
 const RULE = Object.keys(LOCK_RULES)[0] as keyof typeof LOCK_RULES;
 const ID = "7f3a5c9d1e20";
@@ -26,30 +26,7 @@ const RESULT: TransactionResult = {
 };
 
 function view(values: Partial<TransactionView> = {}): TransactionView {
-  return {
-    id: ID,
-    runId: "aaaaaaaaaaaa",
-    kind: "install",
-    title: "install nginx",
-    request: makeRequest("install", { packages: ["nginx"] }),
-    caller: { sender: ":1.7", uid: 1000, pid: 42, agent: "cli" },
-    state: "queued",
-    progress: { percent: 0, text: "", bytesDone: 0, bytesTotal: 0 },
-    waitingFor: "",
-    position: 0,
-    cancellable: true,
-    requestClass: "interactive",
-    eta: null,
-    warning: "",
-    epoch: 1,
-    joinedWith: [],
-    resumed: 0,
-    createdMs: 1_782_864_000_000,
-    endedMs: 0,
-    result: null,
-    error: null,
-    ...values,
-  };
+  return transactionView({ id: ID, caller: { sender: ":1.7", uid: 1000, pid: 42, agent: "cli" }, createdMs: 1_782_864_000_000, ...values });
 }
 
 const finished = (result: Partial<TransactionResult> = {}): FollowEvent => ({

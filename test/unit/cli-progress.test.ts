@@ -2,37 +2,14 @@ import { describe, expect, it } from "vitest";
 import type { Clock, Output } from "../../src/cli/context.ts";
 import { makeProgress, progressLine } from "../../src/cli/progress.ts";
 import type { FollowEvent } from "../../src/dbus/follow.ts";
-import { makeRequest } from "../../src/model/names.ts";
 import type { RunMessage, TransactionView } from "../../src/model/transaction.ts";
+import { transactionView } from "../harness/views.ts";
 
 const ESCAPE = String.fromCharCode(27);
 const CLEAR = `\r${ESCAPE}[K`;
 
 function view(values: Partial<TransactionView> = {}, percent = 0, text = "", bytes: [number, number] = [0, 0]): TransactionView {
-  return {
-    id: "7f3a5c9d1e20",
-    runId: "aaaaaaaaaaaa",
-    kind: "install",
-    title: "install nginx",
-    request: makeRequest("install", { packages: ["nginx"] }),
-    caller: { sender: ":1.7", uid: 0, pid: 42, agent: "cli" },
-    state: "assembling",
-    progress: { percent, text, bytesDone: bytes[0], bytesTotal: bytes[1] },
-    waitingFor: "",
-    position: 0,
-    cancellable: true,
-    requestClass: "interactive",
-    eta: null,
-    warning: "",
-    epoch: 1,
-    joinedWith: [],
-    resumed: 0,
-    createdMs: 0,
-    endedMs: 0,
-    result: null,
-    error: null,
-    ...values,
-  };
+  return transactionView({ state: "assembling", progress: { percent, text, bytesDone: bytes[0], bytesTotal: bytes[1] }, ...values });
 }
 
 /** An output that remembers, and a clock that moves when told to. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { statusText } from "../../src/cli/status.ts";
 import type { DaemonStatus } from "../../src/dbus/client.ts";
-import { makeRequest } from "../../src/model/names.ts";
 import type { Deployment } from "../../src/model/sysroot.ts";
 import type { TransactionView } from "../../src/model/transaction.ts";
+import { transactionView } from "../harness/views.ts";
 
 const BASE = "b".repeat(64);
 const LAYERED = "a".repeat(64);
@@ -95,29 +95,11 @@ Deployments:
   });
 
   it("shows active transactions with progress, who asked and what they wait for", () => {
-    const base: TransactionView = {
-      id: "7f3a5c9d1e20",
-      runId: "aaaaaaaaaaaa",
-      kind: "install",
-      title: "install nginx",
-      request: makeRequest("install", { packages: ["nginx"] }),
-      caller: { sender: ":1.7", uid: 0, pid: 42, agent: "cli" },
+    const base = transactionView({
       state: "downloading",
       progress: { percent: 43.2, text: "nginx", bytesDone: 12_300_000, bytesTotal: 20_100_000 },
-      waitingFor: "",
-      position: 0,
-      cancellable: true,
-      requestClass: "interactive",
-      eta: null,
-      warning: "",
-      epoch: 1,
       joinedWith: ["0123456789ab"],
-      resumed: 0,
-      createdMs: 0,
-      endedMs: 0,
-      result: null,
-      error: null,
-    };
+    });
     const waiting: TransactionView = {
       ...base,
       id: "8f3a5c9d1e20",
