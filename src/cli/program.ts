@@ -1,10 +1,9 @@
 /** The command tree of `apt-ostree`: names, options and help; what a command does is in `commands/`, loaded when it runs. */
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { MAX_WAIT_TIMEOUT_MS } from "../dbus/wire.ts";
-import type { CleanupTarget, Kind } from "../model/transaction.ts";
+import { Command, Option } from "commander";
 import { release } from "../release.ts";
-import type { ChangeOptions, ChangeValues } from "./commands/change.ts";
-import type { Context, Globals } from "./context.ts";
+import { parseWhole, type Run, transactionId } from "./arguments.ts";
+import { addChanges } from "./changes.ts";
+import type { Context } from "./context.ts";
 import { OK, OUTPUT_CLOSED, SIGNALLED, UNCHANGED, USAGE } from "./exit.ts";
 
 /** The description of `compose` in the list of commands; the command itself comes from elsewhere, and only when it is wanted. */
@@ -23,16 +22,6 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
 ];
 
 const EXIT_STATUS_HELP = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${String(status).padStart(3)}  ${meaning}`).join("\n")}`;
-
-/** A week: `MAX_WAIT_TIMEOUT_MS` of the daemon. */
-const MAX_WAIT_SECONDS = MAX_WAIT_TIMEOUT_MS / 1000;
-
-const WHILE_FOLLOWING = `
-Ctrl-C cancels the transaction and waits until that is done; a second one leaves at once.
-A client that ends otherwise leaves the transaction running.`;
-
-/** Runs a command and gives its exit status. */
-type Action = (globals: Globals) => Promise<number>;
 
 /**
  * Builds the tree. `finished` gets the exit status of the command that `parseAsync` ran; `compose` is added where it is given, else a
@@ -59,7 +48,7 @@ export function makeProgram(context: Context, finished: (status: number) => void
       getOutHasColors: () => context.stdout.colour,
       getErrHasColors: () => context.stderr.colour,
     });
-  const run = (command: Command, action: Action): Promise<void> => {
+  const run: Run = (command, action) => {
     const { bus, quiet } = command.optsWithGlobals<{ bus: string; quiet?: boolean }>();
     return action({ bus, quiet: quiet === true }).then(finished);
   };
@@ -71,8 +60,6 @@ export function makeProgram(context: Context, finished: (status: number) => void
   else adopt(program, compose);
   return program;
 }
-
-type Run = (command: Command, action: Action) => Promise<void>;
 
 function addStatus(program: Command, context: Context, run: Run): void {
   program
@@ -91,69 +78,6 @@ function addStatus(program: Command, context: Context, run: Run): void {
     .action((_options, command: Command) =>
       run(command, async (globals) => (await import("./commands/status.ts")).status(context, globals, command.opts())),
     );
-}
-
-function addChanges(program: Command, context: Context, run: Run): void {
-  const change = (kind: Kind, command: Command, values: ChangeValues): Promise<void> =>
-    run(command, async (globals) => (await import("./commands/change.ts")).change(context, globals, kind, values, command.opts<ChangeOptions>()));
-  const changing = (name: string, description: string): Command =>
-    program
-      .command(name)
-      .description(description)
-      .option("--no-follow", "print the transaction's id and exit")
-      .option("--json", 'print one JSON object a line: every event, the last one being "finished"')
-      .addOption(new Option("--no-wait", "fail at once if it would have to wait for another transaction").conflicts("waitTimeout"))
-      .addOption(
-        new Option("--wait-timeout <seconds>", "fail if it has waited so long for other transactions").argParser((value) =>
-          parseWhole(value, 1, MAX_WAIT_SECONDS),
-        ),
-      )
-      .option("--background", "let the requests that people wait for go first")
-      .addHelpText("after", WHILE_FOLLOWING);
-  const idempotent = "succeed where the request is already satisfied";
-  const unchanged = "exit with status 77 if nothing changed";
-  const packages = "NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE";
-
-  changing("install", "layer packages onto the base")
-    .argument("<package...>", packages)
-    .option("--idempotent", idempotent)
-    .option("--unchanged-exit-77", unchanged)
-    .action((names: string[], options: { idempotent?: boolean }, command: Command) =>
-      change("install", command, { packages: names, idempotent: options.idempotent === true }),
-    );
-  changing("uninstall", "remove packages that were layered by request")
-    .alias("remove")
-    .argument("<package...>", packages)
-    .option("--idempotent", idempotent)
-    .option("--unchanged-exit-77", unchanged)
-    .action((names: string[], options: { idempotent?: boolean }, command: Command) =>
-      change("uninstall", command, { packages: names, idempotent: options.idempotent === true }),
-    );
-  changing("upgrade", "bring the base and the layered packages to their newest versions")
-    .alias("update")
-    .option("--unchanged-exit-77", unchanged)
-    .action((_options, command: Command) => change("upgrade", command, {}));
-  changing("rollback", "make the previous deployment the default again").action((_options, command: Command) => change("rollback", command, {}));
-  changing("undo", "take back what a transaction changed, and nothing else")
-    .addArgument(transactionId())
-    .option("--unchanged-exit-77", unchanged)
-    .action((id: string, _options, command: Command) => change("undo", command, { undoes: id }));
-  changing("refresh-md", "fetch package lists")
-    .alias("makecache")
-    .action((_options, command: Command) => change("refresh", command, {}));
-  changing("prefetch", "download what an install of the packages, or else an upgrade, would need")
-    .argument("[package...]", packages)
-    .action((names: string[], _options, command: Command) => change("prefetch", command, { packages: names }));
-  changing("cleanup", "remove what is not needed; at least one option says what")
-    .option("-b, --base", "caches and commits that nothing uses")
-    .option("-p, --pending", "the pending deployment")
-    .option("-r, --rollback", "the rollback deployment")
-    .option("-m, --repomd", "downloaded package lists")
-    .action((options: Partial<Record<CleanupTarget, boolean>>, command: Command) => {
-      const targets = (["base", "pending", "rollback", "repomd"] as const).filter((target) => options[target] === true);
-      if (targets.length === 0) command.error("error: cannot clean up: say what, with --base, --pending, --rollback or --repomd");
-      return change("cleanup", command, { targets });
-    });
 }
 
 function addTransactions(program: Command, context: Context, run: Run): void {
@@ -205,16 +129,6 @@ function addInsights(program: Command, context: Context, run: Run): void {
     .action((options: { json?: boolean }, command: Command) =>
       run(command, async (globals) => (await import("./commands/debug.ts")).locks(context, globals, options)),
     );
-}
-
-function transactionId(): Argument {
-  return new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
-}
-
-function parseWhole(value: string, min: number, max: number): number {
-  const whole = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(whole >= min && whole <= max)) throw new InvalidArgumentError(`It must be a number from ${min} to ${max}.`);
-  return whole;
 }
 
 /** Adds a command that was made elsewhere, so that it and all below it write, exit and print help as the others do. */

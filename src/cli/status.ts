@@ -3,6 +3,7 @@ import type { DaemonStatus } from "../dbus/client.ts";
 import { diffPackages } from "../model/plan.ts";
 import { bootedDeployment, type Deployment, type SysrootSnapshot } from "../model/sysroot.ts";
 import type { TransactionView } from "../model/transaction.ts";
+import { localTitle } from "../model/tree.ts";
 import type { Output } from "./context.ts";
 import { diffCount, diffText } from "./diff.ts";
 import { bytesOf, paint, printable, timeOf } from "./format.ts";
@@ -89,7 +90,18 @@ function fieldsOf(deployment: Deployment, booted: Deployment | undefined, { verb
         .map(printable)
         .join(" "),
     ],
-    ["InactiveRequests", origin.inactive.map(printable).join(" ")],
+    [
+      "LocalPackages",
+      origin.requestedLocal
+        .filter((local) => !inactive.has(local))
+        .map(localTitle)
+        .map(printable)
+        .join(", "),
+    ],
+    ["RemovedBasePackages", origin.removed.map(printable).join(" ")],
+    ["ReplacedBasePackages", [...origin.replaced, ...origin.replacedLocal.map(localTitle)].map(printable).join(", ")],
+    ["BasePackages", origin.followsApt ? "follow apt" : ""],
+    ["InactiveRequests", origin.inactive.map((spec) => printable(spec.replace(/@.*$/, ""))).join(" ")],
     ["LayeredSet", verbose && layered.length > 0 ? layered.map(({ name, version }) => printable(`${name}=${version}`)).join(" ") : ""],
     ["Pinned", deployment.pinned ? "yes" : ""],
   ];

@@ -1,7 +1,7 @@
 /** The root object: the main interface and the manager. */
 import { AptOstreeError } from "../model/errors.ts";
 import { isId } from "../model/ids.ts";
-import { makeRequest } from "../model/names.ts";
+import { makeRequest } from "../model/request.ts";
 import { type Caller, DEFAULT_SCHEDULING, type Kind, type Request, type Scheduling } from "../model/transaction.ts";
 import type { SchedulerApi } from "../scheduler/api.ts";
 import type { Action, Authority } from "./authority.ts";

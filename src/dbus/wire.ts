@@ -1,5 +1,6 @@
 /** Names and shapes that both ends of the bus share; `systemd/org.debian.aptostree1.xml` is the commented reference. */
 import { AptOstreeError } from "../model/errors.ts";
+import type { RequestValues } from "../model/request.ts";
 import { DEFAULT_SCHEDULING, REQUEST_CLASSES, type RequestClass, type Scheduling } from "../model/transaction.ts";
 
 /** The well-known name of the daemon, also the name of its main interface. */
@@ -23,13 +24,8 @@ export function osPath(stateroot: string): string {
 }
 
 /** What `Manager.Submit` takes, as JSON: the values of a request that are still to be checked, and what the client calls itself. */
-export interface Submission {
+export interface Submission extends RequestValues {
   readonly kind: string;
-  readonly packages?: readonly string[];
-  readonly targets?: readonly string[];
-  /** For undo: the id of a transaction. */
-  readonly undoes?: string;
-  readonly idempotent?: boolean;
   readonly agent: string;
   /** "interactive" if absent. */
   readonly class?: RequestClass;
@@ -52,6 +48,27 @@ export function schedulingOf(submission: Submission): Scheduling {
   };
 }
 
+/** What each key of a submission must be, as "KEY is not …" says it, and whether a value is that. */
+const KEYS: Readonly<Record<keyof Submission, readonly [what: string, is: (value: unknown) => boolean]>> = {
+  kind: ["a string", isString],
+  packages: ["an array of strings", isStrings],
+  files: ["an array of strings", isStrings],
+  targets: ["an array of strings", isStrings],
+  idempotent: ["true or false", isBoolean],
+  action: ["a string", isString],
+  refspec: ["a string", isString],
+  revision: ["a string", isString],
+  followsApt: ["true or false", isBoolean],
+  dryRun: ["true or false", isBoolean],
+  plan: ["a string", isString],
+  scriptNetwork: ["true or false", isBoolean],
+  undoes: ["a string", isString],
+  agent: ["a short, plain name", (value) => isString(value) && value.length <= MAX_AGENT_LENGTH && /^[\x20-\x7e]*$/.test(value)],
+  class: [`one of ${REQUEST_CLASSES.join(", ")}`, isClass],
+  noWait: ["true or false", isBoolean],
+  waitTimeoutMs: [`a whole number from 0 to ${MAX_WAIT_TIMEOUT_MS}`, (value) => isWholeUpTo(value, MAX_WAIT_TIMEOUT_MS)],
+};
+
 /** Reads the JSON of `Manager.Submit`. A key that is not known is refused: an option must not be dropped in silence. Throws InvalidRequest. */
 export function parseSubmission(json: string): Submission {
   const invalid = (why: string): AptOstreeError => new AptOstreeError("InvalidRequest", `cannot read the request: ${why}`);
@@ -62,42 +79,24 @@ export function parseSubmission(json: string): Submission {
     throw invalid("it is not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("it is not a JSON object");
-  const {
-    kind,
-    packages,
-    targets,
-    undoes,
-    idempotent,
-    agent = "",
-    class: requestClass,
-    noWait,
-    waitTimeoutMs,
-    ...others
-  } = value as Record<string, unknown>;
-  for (const key of Object.keys(others)) throw invalid(`it has the unknown key ${JSON.stringify(key.slice(0, 40))}`);
-  if (typeof kind !== "string") throw invalid("kind is not a string");
-  if (packages !== undefined && !isStrings(packages)) throw invalid("packages is not an array of strings");
-  if (targets !== undefined && !isStrings(targets)) throw invalid("targets is not an array of strings");
-  if (undoes !== undefined && typeof undoes !== "string") throw invalid("undoes is not a string");
-  if (idempotent !== undefined && typeof idempotent !== "boolean") throw invalid("idempotent is not true or false");
-  if (typeof agent !== "string" || agent.length > MAX_AGENT_LENGTH || !/^[\x20-\x7e]*$/.test(agent))
-    throw invalid("agent is not a short, plain name");
-  if (requestClass !== undefined && !isClass(requestClass)) throw invalid(`class is not one of ${REQUEST_CLASSES.join(", ")}`);
-  if (noWait !== undefined && typeof noWait !== "boolean") throw invalid("noWait is not true or false");
-  if (waitTimeoutMs !== undefined && !isWholeUpTo(waitTimeoutMs, MAX_WAIT_TIMEOUT_MS))
-    throw invalid(`waitTimeoutMs is not a whole number from 0 to ${MAX_WAIT_TIMEOUT_MS}`);
-  if (noWait === true && (waitTimeoutMs ?? 0) > 0) throw invalid("noWait and waitTimeoutMs exclude each other");
-  return {
-    kind,
-    agent,
-    ...(packages === undefined ? {} : { packages }),
-    ...(targets === undefined ? {} : { targets }),
-    ...(undoes === undefined ? {} : { undoes }),
-    ...(idempotent === undefined ? {} : { idempotent }),
-    ...(requestClass === undefined ? {} : { class: requestClass }),
-    ...(noWait === undefined ? {} : { noWait }),
-    ...(waitTimeoutMs === undefined ? {} : { waitTimeoutMs }),
-  };
+  for (const [key, one] of Object.entries(value)) {
+    const known = Object.hasOwn(KEYS, key) ? KEYS[key as keyof Submission] : undefined;
+    if (known === undefined) throw invalid(`it has the unknown key ${JSON.stringify(key.slice(0, 40))}`);
+    const [what, is] = known;
+    if (!is(one)) throw invalid(`${key} is not ${what}`);
+  }
+  if (!("kind" in value)) throw invalid("kind is not a string");
+  const submission = { agent: "", ...value } as Submission;
+  if (submission.noWait === true && (submission.waitTimeoutMs ?? 0) > 0) throw invalid("noWait and waitTimeoutMs exclude each other");
+  return submission;
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === "boolean";
 }
 
 function isClass(value: unknown): value is RequestClass {

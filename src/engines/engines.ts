@@ -5,6 +5,7 @@ import type { Engines } from "../scheduler/ports.ts";
 import { prepareDirectory } from "./apt/archives.ts";
 import { whyNotNow } from "./conditions.ts";
 import type { EngineContext, EngineSettings } from "./context.ts";
+import { keepFiles } from "./local/kept.ts";
 import { BaseTrees } from "./ostree/base.ts";
 import { Commits } from "./ostree/commits.ts";
 import { undeploy } from "./ostree/deploy.ts";
@@ -25,7 +26,7 @@ import { watchSysroot } from "./watch.ts";
 export async function makeEngines(sysroot: string, state: string, settings: EngineSettings): Promise<Engines> {
   const paths = await resolvePaths(sysroot, state);
   for (const directory of [paths.work, paths.bases]) await mkdir(directory, { recursive: true, mode: 0o700 });
-  for (const directory of [paths.state, paths.lists, paths.aptCache]) await mkdir(directory, { recursive: true, mode: 0o755 });
+  for (const directory of [paths.state, paths.lists, paths.aptCache, paths.locals]) await mkdir(directory, { recursive: true, mode: 0o755 });
   await prepareDirectory(paths.archives);
   const commits = new Commits(paths);
   await sweep(paths);
@@ -41,6 +42,7 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
     },
     whyNotNow: () => whyNotNow(),
     awaitSysroot: (io) => awaitSysroot(paths, io),
+    keepLocals: (files) => keepFiles(paths, files),
     readSysroot: () => readSysroot(paths, commits),
     watchSysroot: (changed) => watchSysroot(paths, changed),
     clean: async (runId) => {
@@ -62,7 +64,7 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
 async function sweep(paths: Paths): Promise<void> {
   for (const name of await readdir(paths.work)) await removeTree(join(paths.work, name));
   await removeTree(paths.tmp);
-  for (const directory of [paths.lists, paths.aptCache]) {
+  for (const directory of [paths.lists, paths.aptCache, paths.locals]) {
     for (const name of await readdir(directory)) if (name.startsWith("new-")) await removeTree(join(directory, name));
   }
   for (const ref of (await listRefs(paths, EARLY_REFS)).keys()) await dropRef(paths, ref);

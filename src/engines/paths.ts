@@ -18,6 +18,8 @@ export interface Paths {
   readonly lists: string;
   /** apt's archives directory, shared by every run. */
   readonly archives: string;
+  /** Local packages that requests named, by content hash: `HASH.deb`. */
+  readonly locals: string;
   /** Files of a moment. */
   readonly tmp: string;
   /** apt's binary caches (pkgcache.bin), kept warm between plans, by generation of the lists. */
@@ -37,6 +39,7 @@ export async function resolvePaths(sysroot: string, state: string): Promise<Path
     lists: join(state, "lists"),
     archives: join(state, "archives"),
     aptCache: join(state, "aptcache"),
+    locals: join(state, "locals"),
     tmp: join(state, "tmp"),
   };
 }

@@ -1,6 +1,6 @@
 /** What apt decided, as a value that can be hashed, journalled, shown and compared. */
 import { createHash } from "node:crypto";
-import type { TreeState } from "./transaction.ts";
+import { type TreeState, treeStateOf } from "./tree.ts";
 
 /** One archive to have: what `apt-get --print-uris` says of it (apt-get(8)). */
 export interface Archive {
@@ -27,7 +27,7 @@ export interface InstalledPackage {
   readonly version: string;
 }
 
-/** Everything the later stages need, decided once. Two equal plans have equal `digest`. */
+/** Everything the later stages need, decided once. */
 export interface Plan {
   /** The snapshot the plan was made against; a later one means planning again. */
   readonly epoch: number;
@@ -37,18 +37,38 @@ export interface Plan {
   readonly baseRefspec: string;
   /** The whole set of requested packages of the new deployment, sorted. */
   readonly requested: readonly string[];
-  /** Requested packages that the base already has: kept in the origin, not layered. */
+  /** What is asked for and needs nothing done, as the base has it already, or has not what an override was for; kept in the origin. */
   readonly inactive: readonly string[];
-  /** What apt will install, in its words; empty where the new deployment is the bare base. */
+  /** What apt will download, in its words; empty where the new deployment is the bare base. */
   readonly archives: readonly Archive[];
   /** Generation of the package lists the plan was solved with. */
   readonly listsGeneration: string;
-  /** Key of the layer: digest of base commit, requested packages, archives' hashes and layering policy version. */
+  /** Key of the layer: digest of all that decides its content; empty for the bare base. */
   readonly layerKey: string;
   /** False where the new deployment would be the one that is already the default. */
   readonly changed: boolean;
   /** What the deployment that it starts from was made from. Plans in the journal of an older daemon have it not. */
   readonly from?: TreeState;
+  /** What the new deployment is made from. Plans in the journal of an older daemon have it not: see `treeOfPlan`. */
+  readonly to?: TreeState;
+  /** Packages of the base that are not in the new tree, by name. */
+  readonly removals?: readonly string[];
+  /** Maintainer scripts may use the network. */
+  readonly scriptNetwork?: boolean;
+  /** The layer is made anew, though it is remembered. */
+  readonly rebuild?: boolean;
+}
+
+/** What the new deployment of a plan is made from. */
+export function treeOfPlan(plan: Plan): TreeState {
+  return plan.to ?? treeStateOf({ refspec: plan.baseRefspec, baseCommit: plan.baseCommit, requested: plan.requested });
+}
+
+/** What is to be done, as a name that a person can approve: equal for two plans that lead to the same tree. 40 hex digits. */
+export function planDigest(plan: Plan): string {
+  const { archives, removals = [], scriptNetwork = false, rebuild = false } = plan;
+  const files = archives.map(({ fileName, hash }) => `${fileName} ${hash}`).sort();
+  return digestOf({ to: treeOfPlan(plan), files, removals, scriptNetwork, rebuild }).slice(0, 40);
 }
 
 /** The digest of a JSON value with sorted keys: equal values, equal digests. */

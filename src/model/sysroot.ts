@@ -1,16 +1,14 @@
 /** The published state of the sysroot: immutable, numbered, replaced as a whole. Readers never look at the disk. */
 import type { InstalledPackage } from "./plan.ts";
+import type { TreeState } from "./tree.ts";
 
-/** What the origin file of a deployment says (ostree's `[origin]`, and our `[packages]` and `[apt-ostree]` groups). */
-export interface Origin {
-  /** Refspec of the base: "REMOTE:REF" or a local "REF"; empty where the deployment follows nothing. */
-  readonly refspec: string;
-  /** Packages a person asked for, as they named them, sorted. */
-  readonly requested: readonly string[];
-  /** Those of them that are not layered because the base has them. */
+/**
+ * What the origin file of a deployment says (ostree's `[origin]`, and our `[packages]`, `[overrides]` and `[apt-ostree]` groups).
+ * `baseCommit` of a bare base is the deployment's own commit.
+ */
+export interface Origin extends TreeState {
+  /** What was asked for and is not in force: requested packages that the base has, overrides of packages that it has not. */
   readonly inactive: readonly string[];
-  /** Commit of the base the layer was built on; for a bare base the deployment's own commit. */
-  readonly baseCommit: string;
   /** Key of the layer, empty for a bare base. */
   readonly layerKey: string;
   /** Transaction that made the deployment, empty where none of ours did. */

@@ -4,32 +4,65 @@
  */
 import type { ErrorValue } from "./errors.ts";
 import type { PackageChange } from "./plan.ts";
+import type { TreeState } from "./tree.ts";
 
 /** Every kind of change, as the verb that asks for it. */
-export const KINDS = ["install", "uninstall", "upgrade", "rollback", "undo", "refresh", "prefetch", "cleanup"] as const;
+export const KINDS = [
+  "install",
+  "uninstall",
+  "override",
+  "reset",
+  "reinstall",
+  "upgrade",
+  "rebase",
+  "deploy",
+  "rollback",
+  "undo",
+  "refresh",
+  "prefetch",
+  "cleanup",
+] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** A request as it was authorised: immutable from the moment it is journalled. */
+/** What `override` does to packages of the base: take them out, put others in their place, or take earlier overrides back. */
+export const OVERRIDE_ACTIONS = ["remove", "replace", "reset"] as const;
+export type OverrideAction = (typeof OVERRIDE_ACTIONS)[number];
+
+/** What `reset` takes back; both where none is named. */
+export const RESET_SCOPES = ["layers", "overrides"] as const;
+export type ResetScope = (typeof RESET_SCOPES)[number];
+
+/** A request as it was authorised: immutable from the moment it is journalled. What is absent was not asked for. */
 export interface Request {
   readonly kind: Kind;
-  /** Package names for install, uninstall and prefetch; empty for the others. Sorted, without duplicates. */
+  /** Packages as a person named them, for install, uninstall, override, reinstall and prefetch. Sorted, without duplicates. */
   readonly packages: readonly string[];
   /** For cleanup: what to remove. Empty for the other kinds. */
   readonly targets: readonly CleanupTarget[];
   /** Answer with an unchanged result where the request is already satisfied, instead of an error (`--idempotent`). */
   readonly idempotent: boolean;
+  /** For install and override: paths on the daemon's host, or http(s) addresses, of `.deb` files. Sorted. */
+  readonly files?: readonly string[];
+  /** The local packages (`TreeState`) that the paths among the files were when it was asked for; the scheduler adds them. */
+  readonly locals?: readonly string[];
+  /** For override and reset: what to do. An override without packages resets all. */
+  readonly action?: OverrideAction | ResetScope;
+  /** For rebase: the base to follow from now on. */
+  readonly refspec?: string;
+  /** For rebase and deploy: a commit, the start of one, or a version in the history of the refspec. */
+  readonly revision?: string;
+  /** For rebase: whether the base's own packages follow apt from now on. */
+  readonly followsApt?: boolean;
+  /** Do nothing but plan; the result tells what would be done. */
+  readonly dryRun?: boolean;
+  /** The digest of a plan that a dry run told: do exactly this or nothing. */
+  readonly plan?: string;
+  /** Maintainer scripts may use the network. */
+  readonly scriptNetwork?: boolean;
   /** For undo: the id of the transaction to undo. */
   readonly undoes?: string;
   /** For undo: what that transaction changed, as the journal has it; the scheduler adds it before the request is journalled. */
   readonly undo?: UndoOf;
-}
-
-/** What a deployment is made from: everything else follows from it, the lists and the policy. */
-export interface TreeState {
-  /** Commit of the base. */
-  readonly baseCommit: string;
-  /** Packages a person asked for, as they named them, sorted. */
-  readonly requested: readonly string[];
 }
 
 /** What a transaction changed: what new deployments were made from before it, and afterwards. */
@@ -78,17 +111,36 @@ export const DEFAULT_SCHEDULING: Scheduling = { requestClass: "interactive", noW
 export const STAGES = ["refreshing", "planning", "downloading", "assembling", "deploying", "pruning"] as const;
 export type Stage = (typeof STAGES)[number];
 
+/** From what is asked for to a deployment. */
+const BUILDS: readonly Stage[] = ["refreshing", "planning", "downloading", "assembling", "deploying"];
+
 /** Which stages each kind goes through. */
 export const STAGES_OF: Readonly<Record<Kind, readonly Stage[]>> = {
-  install: ["refreshing", "planning", "downloading", "assembling", "deploying"],
-  uninstall: ["refreshing", "planning", "downloading", "assembling", "deploying"],
-  upgrade: ["refreshing", "planning", "downloading", "assembling", "deploying"],
+  install: BUILDS,
+  uninstall: BUILDS,
+  override: BUILDS,
+  reset: BUILDS,
+  reinstall: BUILDS,
+  upgrade: BUILDS,
+  rebase: BUILDS,
+  deploy: BUILDS,
   rollback: ["deploying"],
-  undo: ["refreshing", "planning", "downloading", "assembling", "deploying"],
+  undo: BUILDS,
   refresh: ["refreshing"],
   prefetch: ["refreshing", "planning", "downloading"],
   cleanup: ["pruning"],
 };
+
+/** Whether a kind can be tried out without effect: what has a plan. */
+export function canDryRun(kind: Kind): boolean {
+  return STAGES_OF[kind] === BUILDS;
+}
+
+/** Which stages a request goes through: those of its kind, of a dry run up to its plan. */
+export function stagesOf({ kind, dryRun }: Pick<Request, "kind" | "dryRun">): readonly Stage[] {
+  const stages = STAGES_OF[kind];
+  return dryRun === true ? stages.slice(0, stages.indexOf("planning") + 1) : stages;
+}
 
 /**
  * Where a run or a transaction is. `queued`: waits for its turn or a lock. The stages: working. `rollingBack`: undoing a
@@ -113,6 +165,8 @@ export interface TransactionResult {
   readonly staged: boolean;
   /** Packages of the new deployment against those of the one it was made from. */
   readonly diff: readonly PackageChange[];
+  /** Digest of the plan that was, or would be, carried out; absent where there was none. */
+  readonly plan?: string;
   /** Milliseconds each stage took, with the time spent waiting for locks apart. */
   readonly timings: readonly StageTiming[];
   /** One line for people. */

@@ -69,10 +69,11 @@ export class Acquaintance<T> {
 function isByName(clauses: Clauses, newcomer: Request): boolean {
   return clauses.every(([condition]) => {
     if (condition === "always" || condition === "touching") return false;
-    return condition !== "within" || newcomer.packages.length > 0;
+    return condition !== "within" || newcomer.packages.length + (newcomer.locals ?? []).length > 0;
   });
 }
 
-function namesOf({ packages }: Request): readonly string[] {
-  return packages.length === 0 ? [NOTHING] : [...new Set(packages.map(packageName))];
+function namesOf({ packages, locals = [] }: Request): readonly string[] {
+  const named = [...packages, ...locals];
+  return named.length === 0 ? [NOTHING] : [...new Set(named.map(packageName))];
 }

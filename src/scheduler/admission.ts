@@ -2,7 +2,7 @@
  * Whose turn it is: the queues in front of the locks. A run begins when its pool has a free slot, when it is the first in line, and when
  * every run that it conflicts with has ended. What has begun contends for locks; so only a few ever do, however many wait.
  */
-import { type Kind, REQUEST_CLASSES, type Request, type RequestClass, STAGES_OF, type Stage } from "../model/transaction.ts";
+import { REQUEST_CLASSES, type Request, type RequestClass, type Stage, stagesOf } from "../model/transaction.ts";
 import { Acquaintance } from "./acquaintance.ts";
 import type { Clock } from "./clock.ts";
 import { Line } from "./line.ts";
@@ -70,7 +70,7 @@ export class Admission {
   add(run: Run, after: readonly Run[] = []): void {
     const others = after.flatMap((other) => this.#entries.get(other.id) ?? []);
     const ids = others.map((other) => other.run.id);
-    const entry: Entry = { run, pool: poolOf(run.request.kind), after: new Set(ids), before: new Set(), queued: false };
+    const entry: Entry = { run, pool: poolOf(run.request), after: new Set(ids), before: new Set(), queued: false };
     for (const other of others) other.before.add(entry);
     this.#entries.set(run.id, entry);
     this.#acquaintance.put(entry, run.request);
@@ -105,7 +105,7 @@ export class Admission {
   changed(run: Run, uid: number): void {
     const entry = this.#entries.get(run.id);
     if (entry === undefined) return;
-    const pool = poolOf(run.request.kind);
+    const pool = poolOf(run.request);
     if (pool !== entry.pool) this.#move(entry, pool, uid);
     else this.#queues[pool].promote(run.id, run.requestClass);
     for (const id of entry.after) {
@@ -160,17 +160,17 @@ export class Admission {
   }
 
   /** The runs that a request in this place would have to wait for. */
-  holdersFor(place: Place, kind: Kind): Run[] {
+  holdersFor(place: Place, request: Request): Run[] {
     if (place.meeting !== "new") return place.run.begun ? [] : [...(this.explain(place.run)?.after ?? [])];
     if (place.after.length > 0) return [...place.after];
-    return [...this.#entries.values()].map(({ run }) => run).filter((run) => excludes(run.request.kind, kind));
+    return [...this.#entries.values()].map(({ run }) => run).filter((run) => excludes(run.request, request));
   }
 
   /** Whether a run has not gone too far to take a newcomer. */
   #takes(run: Run, meeting: Meeting, newcomer: Request): boolean {
     if (!run.joinable || run.row.facts.splinter === true) return run.joinable && meeting === "join";
     if (!run.begun || meeting === "join" || meeting === "promote") return true;
-    if (meeting === "absorb") return !hasPassed(run, STAGES_OF[newcomer.kind].at(-1));
+    if (meeting === "absorb") return !hasPassed(run, stagesOf(newcomer).at(-1));
     return run.request.kind !== "cleanup" && !run.assembles && run.stage !== "deploying" && this.#isAssembling();
   }
 
@@ -210,13 +210,13 @@ export function raise(run: Run, requestClass: RequestClass): boolean {
   return true;
 }
 
-function poolOf(kind: Kind): Pool {
-  if (STAGES_OF[kind].includes("deploying")) return "writers";
-  return STAGES_OF[kind].includes("pruning") ? "pruners" : "fetchers";
+function poolOf(request: Request): Pool {
+  if (stagesOf(request).includes("deploying")) return "writers";
+  return stagesOf(request).includes("pruning") ? "pruners" : "fetchers";
 }
 
 /** Whether the run is beyond a stage that a newcomer wants of it. */
 function hasPassed(run: Run, stage: Stage | undefined): boolean {
-  const stages: readonly (Stage | undefined)[] = STAGES_OF[run.request.kind];
+  const stages: readonly (Stage | undefined)[] = stagesOf(run.request);
   return stages.indexOf(run.stage ?? undefined) > stages.indexOf(stage);
 }

@@ -2,7 +2,7 @@
  * What everybody can see: the members with their runs, each as a view, and the telling of what changed. The scheduler changes it, the doors
  * hear of it.
  */
-import { type Estimate, type Kind, STAGES_OF, type TransactionView } from "../model/transaction.ts";
+import { type Estimate, type Request, stagesOf, type TransactionView } from "../model/transaction.ts";
 import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
 import type { Locks } from "./locks.ts";
@@ -63,13 +63,13 @@ export class Board {
   view(member: Member): TransactionView {
     const { run, row } = member;
     const at = run.stageProgress;
-    if (at !== null) member.percent = Math.max(member.percent, percentOf(row.request.kind, at));
+    if (at !== null) member.percent = Math.max(member.percent, percentOf(row.request, at));
     const waiting = this.waitingOf(run);
     return activeView(row, run, {
       percent: member.percent,
       joinedWith: this.members.othersOf(member, MAX_JOINED),
       waiting,
-      eta: this.#etaOf(run, row.request.kind, waiting),
+      eta: this.#etaOf(run, row.request, waiting),
       epoch: this.#parts.snapshots.current.epoch,
     });
   }
@@ -123,14 +123,14 @@ export class Board {
   }
 
   /** A run that waits begins when the last of those before it has ended. */
-  #etaOf(run: Run, kind: Kind, { holders }: Waiting): Estimate | null {
+  #etaOf(run: Run, wanted: Request, { holders }: Waiting): Estimate | null {
     const { outlook, admission } = this.#parts;
     const before = holders.flatMap((id) => {
       const holder = admission.find(id);
-      return holder === null ? [] : [outlook.of(holder, holder.request.kind)];
+      return holder === null ? [] : [outlook.of(holder, holder.request)];
     });
     const longest = before.reduce((most, next) => (most === null || next === null ? null : next.p50Ms > most.p50Ms ? next : most), NO_TIME);
-    return inSequence([longest, outlook.of(run, kind)]);
+    return inSequence([longest, outlook.of(run, wanted)]);
   }
 
   #tell(id: string, to: (view: TransactionView) => void): void {
@@ -145,6 +145,6 @@ export class Board {
 
 /** Whether a member has all it wants once a stage of its run is done, though the run goes on. */
 export function isServed(member: Member, stage: string): boolean {
-  const wanted = STAGES_OF[member.row.request.kind];
-  return wanted.at(-1) === stage && STAGES_OF[member.run.request.kind].at(-1) !== stage;
+  const wanted = stagesOf(member.row.request);
+  return wanted.at(-1) === stage && stagesOf(member.run.request).at(-1) !== stage;
 }

@@ -3,7 +3,9 @@
  * a run has gone too far for it is for `admission.ts` to know.
  */
 import { packageName } from "../model/names.ts";
-import type { Kind, Request } from "../model/transaction.ts";
+import { isAddress } from "../model/request.ts";
+import { KINDS, type Kind, type Request } from "../model/transaction.ts";
+import { withoutPin } from "../model/tree.ts";
 
 /**
  * `join`: it is the same request, one run serves both. `absorb`: the run does what the newcomer wants on its way. `merge`: one run does
@@ -34,99 +36,82 @@ const TOGETHER: Clauses = [
 ];
 const OPPOSED: Clauses = [["overlapping", "conflict"]];
 const CLEANUP: Clauses = [["touching", "conflict"]];
+const SAME: Clauses = [
+  ["equal", "join"],
+  ["always", "conflict"],
+];
+
+type Row = Readonly<Record<Kind, Clauses>>;
+
+/** Of what changes a tree in a way of its own: one after the other, with whatever writes a deployment. */
+const APART: Row = {
+  install: CONFLICT,
+  uninstall: CONFLICT,
+  override: CONFLICT,
+  reset: CONFLICT,
+  reinstall: CONFLICT,
+  upgrade: CONFLICT,
+  rebase: CONFLICT,
+  deploy: CONFLICT,
+  rollback: CONFLICT,
+  undo: CONFLICT,
+  refresh: QUEUE,
+  prefetch: QUEUE,
+  cleanup: CLEANUP,
+};
+/** Of what writes no deployment. */
+const BESIDE = Object.fromEntries(KINDS.map((kind) => [kind, QUEUE])) as Row;
 
 /** The table: the kind of the request that is there, the kind of the newcomer, what becomes of them. */
-export const MEETINGS: Readonly<Record<Kind, Readonly<Record<Kind, Clauses>>>> = {
-  install: {
-    install: TOGETHER,
-    uninstall: OPPOSED,
-    upgrade: QUEUE,
-    rollback: CONFLICT,
-    undo: CONFLICT,
-    refresh: QUEUE,
-    prefetch: [["within", "absorb"]],
-    cleanup: CLEANUP,
-  },
-  uninstall: {
-    install: OPPOSED,
-    uninstall: TOGETHER,
-    upgrade: QUEUE,
-    rollback: CONFLICT,
-    undo: CONFLICT,
-    refresh: QUEUE,
-    prefetch: QUEUE,
-    cleanup: CLEANUP,
-  },
+export const MEETINGS: Readonly<Record<Kind, Row>> = {
+  install: { ...APART, install: TOGETHER, uninstall: OPPOSED, upgrade: QUEUE, prefetch: [["within", "absorb"]] },
+  uninstall: { ...APART, install: OPPOSED, uninstall: TOGETHER, upgrade: QUEUE },
+  override: { ...APART, override: SAME },
+  reset: { ...APART, reset: SAME },
+  reinstall: { ...APART, reinstall: SAME },
   upgrade: {
+    ...APART,
     install: QUEUE,
     uninstall: QUEUE,
     upgrade: JOIN,
-    rollback: CONFLICT,
-    undo: CONFLICT,
     refresh: [["always", "absorb"]],
     prefetch: [["bare", "absorb"]],
-    cleanup: CLEANUP,
   },
-  rollback: {
-    install: CONFLICT,
-    uninstall: CONFLICT,
-    upgrade: CONFLICT,
-    rollback: JOIN,
-    undo: CONFLICT,
-    refresh: QUEUE,
-    prefetch: QUEUE,
-    cleanup: CLEANUP,
-  },
-  undo: {
-    install: CONFLICT,
-    uninstall: CONFLICT,
-    upgrade: CONFLICT,
-    rollback: CONFLICT,
-    undo: [
-      ["equal", "join"],
-      ["always", "conflict"],
-    ],
-    refresh: QUEUE,
-    prefetch: QUEUE,
-    cleanup: CLEANUP,
-  },
-  refresh: {
-    install: QUEUE,
-    uninstall: QUEUE,
-    upgrade: [["always", "promote"]],
-    rollback: QUEUE,
-    undo: QUEUE,
-    refresh: JOIN,
-    prefetch: QUEUE,
-    cleanup: QUEUE,
-  },
-  prefetch: {
-    install: [["beyond", "promote"]],
-    uninstall: QUEUE,
-    upgrade: [["bare", "promote"]],
-    rollback: QUEUE,
-    undo: QUEUE,
-    refresh: QUEUE,
-    prefetch: [["equal", "join"]],
-    cleanup: QUEUE,
-  },
-  cleanup: {
-    install: CLEANUP,
-    uninstall: CLEANUP,
-    upgrade: CLEANUP,
-    rollback: CLEANUP,
-    undo: CLEANUP,
-    refresh: QUEUE,
-    prefetch: QUEUE,
-    cleanup: TOGETHER,
-  },
+  rebase: { ...APART, rebase: SAME },
+  deploy: { ...APART, deploy: SAME },
+  rollback: { ...APART, rollback: JOIN },
+  undo: { ...APART, undo: SAME },
+  refresh: { ...BESIDE, upgrade: [["always", "promote"]], refresh: JOIN },
+  prefetch: { ...BESIDE, install: [["beyond", "promote"]], upgrade: [["bare", "promote"]], prefetch: [["equal", "join"]] },
+  cleanup: { ...(Object.fromEntries(KINDS.map((kind) => [kind, CLEANUP])) as Row), refresh: QUEUE, prefetch: QUEUE, cleanup: TOGETHER },
 };
 
-/** What becomes of a newcomer that meets a request which is there. Requests of one kind whose options differ have nothing in common. */
+/**
+ * What becomes of a newcomer that meets a request which is there. Requests of one kind whose options differ have nothing in common, and
+ * what only tries out, or does one certain plan, shares with its like alone.
+ */
 export function meet(there: Request, newcomer: Request): Meeting {
-  if (there.kind === newcomer.kind && there.idempotent !== newcomer.idempotent) return "queue";
+  if (isCertain(there) || isCertain(newcomer)) {
+    if (there.kind === newcomer.kind && sameOptions(there, newcomer) && holds("equal", there, newcomer)) return "join";
+    const dry = there.dryRun === true || newcomer.dryRun === true;
+    return !dry && byTable(there, newcomer) === "conflict" ? "conflict" : "queue";
+  }
+  if (there.kind === newcomer.kind && !sameOptions(there, newcomer)) return "queue";
+  return byTable(there, newcomer);
+}
+
+function byTable(there: Request, newcomer: Request): Meeting {
   for (const [condition, meeting] of MEETINGS[there.kind][newcomer.kind]) if (holds(condition, there, newcomer)) return meeting;
   return "queue";
+}
+
+function isCertain({ dryRun, plan }: Request): boolean {
+  return dryRun === true || plan !== undefined;
+}
+
+function sameOptions(a: Request, b: Request): boolean {
+  const options = ({ idempotent, dryRun = false, plan, scriptNetwork = false }: Request): string => [idempotent, dryRun, plan, scriptNetwork].join();
+  return options(a) === options(b);
 }
 
 /**
@@ -141,7 +126,13 @@ export function combine(there: Request, newcomer: Request): Request | null {
     case "promote":
       return newcomer;
     case "merge":
-      return { ...there, packages: union(there.packages, newcomer.packages), targets: union(there.targets, newcomer.targets) };
+      return {
+        ...there,
+        packages: union(there.packages, newcomer.packages),
+        targets: union(there.targets, newcomer.targets),
+        ...unionOf("files", there, newcomer),
+        ...unionOf("locals", there, newcomer),
+      };
     case "queue":
     case "conflict":
       return null;
@@ -158,15 +149,15 @@ export function combineAll(requests: readonly Request[]): Request | null {
 function holds(condition: Condition, there: Request, newcomer: Request): boolean {
   switch (condition) {
     case "equal":
-      return isWithin(there, newcomer) && isWithin(newcomer, there) && there.undoes === newcomer.undoes;
+      return isWithin(there, newcomer) && isWithin(newcomer, there) && isAlike(there, newcomer);
     case "within":
       return isWithin(newcomer, there);
     case "beyond":
       return isWithin(there, newcomer);
     case "contradicting":
-      return there.packages.some((spec) => newcomer.packages.some((other) => other !== spec && withoutPin(other) === withoutPin(spec)));
+      return named(there).some((spec) => named(newcomer).some((other) => other !== spec && withoutPin(other) === withoutPin(spec)));
     case "overlapping":
-      return there.packages.some((spec) => newcomer.packages.some((other) => packageName(other) === packageName(spec)));
+      return named(there).some((spec) => named(newcomer).some((other) => packageName(other) === packageName(spec)));
     case "bare":
       return [there, newcomer].every(({ packages }) => packages.length === 0);
     case "touching":
@@ -178,13 +169,28 @@ function holds(condition: Condition, there: Request, newcomer: Request): boolean
 
 /** Whether all that the one names is named by the other too. A prefetch that names nothing wants an upgrade's archives, no part of an install's. */
 function isWithin(part: Request, whole: Request): boolean {
-  if (part.kind !== whole.kind && part.packages.length === 0) return false;
-  return part.packages.every((spec) => whole.packages.includes(spec)) && part.targets.every((target) => whole.targets.includes(target));
+  if (part.kind !== whole.kind && named(part).length === 0) return false;
+  return [named, addresses, ({ targets }: Request) => targets].every((list) => list(part).every((one) => list(whole).includes(one)));
 }
 
-/** "vim:amd64" of "vim:amd64=2:9.1". */
-function withoutPin(spec: string): string {
-  return spec.replace(/[=/].*$/, "");
+/** Whether they say the same beside what they name. */
+function isAlike(a: Request, b: Request): boolean {
+  return (["undoes", "action", "refspec", "revision", "followsApt"] as const).every((key) => a[key] === b[key]);
+}
+
+/** Every package that is named; files by what is in them, wherever they lie. */
+function named({ packages, locals = [] }: Request): readonly string[] {
+  return [...packages, ...locals];
+}
+
+/** Files whose content is not known yet. */
+function addresses({ files = [] }: Request): readonly string[] {
+  return files.filter(isAddress);
+}
+
+function unionOf(key: "files" | "locals", a: Request, b: Request): Partial<Request> {
+  const all = union(a[key] ?? [], b[key] ?? []);
+  return all.length === 0 ? {} : { [key]: all };
 }
 
 function union<T extends string>(a: readonly T[], b: readonly T[]): readonly T[] {

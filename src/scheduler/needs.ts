@@ -1,5 +1,5 @@
 /** Which locks each stage takes, and how much of a run each stage is. */
-import { type Kind, STAGES_OF, type Stage } from "../model/transaction.ts";
+import { type Request, type Stage, stagesOf } from "../model/transaction.ts";
 import { compatible, type Need } from "./lock-table.ts";
 
 /**
@@ -48,8 +48,8 @@ export const WEIGHT_OF: Readonly<Record<Stage, number>> = {
   pruning: 100,
 };
 
-/** Whether runs of two kinds exclude each other at some point: a stage of the one needs what a stage of the other holds. */
-export function excludes(a: Kind, b: Kind): boolean {
-  const needsOf = (kind: Kind): Need[] => STAGES_OF[kind].flatMap((stage) => NEEDS_OF[stage]);
+/** Whether runs of two requests exclude each other at some point: a stage of the one needs what a stage of the other holds. */
+export function excludes(a: Request, b: Request): boolean {
+  const needsOf = (request: Request): Need[] => stagesOf(request).flatMap((stage) => NEEDS_OF[stage]);
   return needsOf(a).some((one) => needsOf(b).some((other) => one.resource === other.resource && !compatible(one.mode, other.mode)));
 }

@@ -1,5 +1,5 @@
 /** How long runs will take yet: what the scheduler knows of them, put to what earlier ones have taught. */
-import { type Estimate, type Kind, STAGES_OF, type StageTiming } from "../model/transaction.ts";
+import { type Estimate, type Request, type StageTiming, stagesOf } from "../model/transaction.ts";
 import { Estimates } from "./estimates.ts";
 import type { RunRow } from "./ports.ts";
 import type { Run } from "./run.ts";
@@ -16,9 +16,9 @@ export class Outlook {
     this.#estimates.learn({ stage, tookMs, cached, size: sizeOf(row) });
   }
 
-  /** Until a run has done what one of a kind wants of it, from when it has its turn; null where nothing tells. */
-  of(run: Run, kind: Kind): Estimate | null {
-    const stages = STAGES_OF[kind];
+  /** Until a run has done what a request wants of it, from when it has its turn; null where nothing tells. */
+  of(run: Run, wanted: Pick<Request, "kind" | "dryRun">): Estimate | null {
+    const stages = stagesOf(wanted);
     const size = sizeOf(run.row);
     // Before there is a plan nobody knows how much there will be to download.
     if (size === null && stages.includes("downloading")) return null;

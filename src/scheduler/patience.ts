@@ -1,6 +1,6 @@
 /** How long transactions are willing to wait: whoever will not, or has waited long enough, is told for whom it would have to. */
 import type { AptOstreeError } from "../model/errors.ts";
-import { titleOf } from "../model/names.ts";
+import { titleOf } from "../model/request.ts";
 import type { Clock } from "./clock.ts";
 import { busy } from "./endings.ts";
 import type { Member } from "./members.ts";

@@ -30,6 +30,8 @@ export interface RunFacts {
   /** Generation of the package lists after `refreshing`. */
   readonly listsGeneration?: string;
   readonly plan?: Plan;
+  /** The local packages that the addresses in the request stand for, after `refreshing`. */
+  readonly fetched?: readonly string[];
   /** The layered commit after `assembling`, with what it holds. */
   readonly layer?: Layer;
   /** Ids of the deployments, in order, when `deploying` first began: a resumed one knows by them whether it had its effect. */
@@ -96,6 +98,11 @@ export interface Engines {
   awaitSysroot(io: { readonly signal: AbortSignal; waiting(reason: string | null): void }): Promise<void>;
   /** Why work that nobody asked for should not run now, for people ("the network is metered"), or null. Never throws for what is absent. */
   whyNotNow(): Promise<string | null>;
+  /**
+   * Keeps copies of `.deb` files, by paths on this machine, and gives the local packages that they are (`TreeState`). Throws InvalidRequest
+   * for what is no Debian package, NotFound, NoSpace.
+   */
+  keepLocals(paths: readonly string[]): Promise<readonly string[]>;
   /** Reads the sysroot from disk. */
   readSysroot(): Promise<Omit<SysrootSnapshot, "epoch" | "warnings">>;
   /** Calls back, at most a few times a second, when somebody else may have changed the sysroot. Returns the stop function. */

@@ -1,5 +1,5 @@
 /** How much of the work is done: one percentage over all stages of a kind, shaped by the share of time that each takes. */
-import { type Kind, STAGES_OF, type Stage } from "../model/transaction.ts";
+import { type Request, type Stage, stagesOf } from "../model/transaction.ts";
 import { WEIGHT_OF } from "./needs.ts";
 
 /** How far a run is. */
@@ -9,9 +9,9 @@ export interface StageProgress {
   readonly fraction: number;
 }
 
-/** The percentage, 0 to 100 with one digit, for one who wants what a kind does: a run may do more, or have come past it. */
-export function percentOf(kind: Kind, { stage, fraction }: StageProgress): number {
-  const stages = STAGES_OF[kind];
+/** The percentage, 0 to 100 with one digit, for one who wants what a request does: a run may do more, or have come past it. */
+export function percentOf(request: Pick<Request, "kind" | "dryRun">, { stage, fraction }: StageProgress): number {
+  const stages = stagesOf(request);
   const index = stages.indexOf(stage);
   if (index < 0) return 100;
   const total = sum(stages);

@@ -1,7 +1,7 @@
 /** Where a run of the journal goes on. */
 import type { ResumePoint, TransactionInput } from "../../machines/transaction.ts";
 import type { ErrorValue } from "../model/errors.ts";
-import { STAGES, STAGES_OF } from "../model/transaction.ts";
+import { STAGES, stagesOf } from "../model/transaction.ts";
 import type { RunRow } from "./ports.ts";
 
 /** After so many daemons that died in it the run gives up. */
@@ -23,7 +23,7 @@ export function resumeOf(row: RunRow): Resume {
   if (state === "rollingBack" || state === "cleaning" || state === "settling")
     return { at: state === "rollingBack" ? state : "cleaning", error, cancelRequested };
   // What the journal says was done, or has failed, is not tried again.
-  const wasLast = stage !== undefined && STAGES_OF[row.request.kind].at(-1) === stage;
+  const wasLast = stage !== undefined && stagesOf(row.request).at(-1) === stage;
   if (wasLast && row.timings.at(-1)?.stage === stage) return at("cleaning", error);
   if (error !== null) return at(stage === "deploying" ? "rollingBack" : "cleaning", error);
   const mayStand = stage === "deploying" && facts.deploymentsBefore !== undefined;

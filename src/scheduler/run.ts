@@ -5,7 +5,7 @@
 import { type Actor, createActor, fromPromise } from "xstate";
 import { type StageVerdict, transactionMachine } from "../../machines/transaction.ts";
 import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
-import { type Request, type RequestClass, type RunState, STAGES_OF, type Stage } from "../model/transaction.ts";
+import { type Request, type RequestClass, type RunState, type Stage, stagesOf } from "../model/transaction.ts";
 import { Aftermath } from "./aftermath.ts";
 import type { RunRow, StageIo, StageOutput } from "./ports.ts";
 import { resumeOf } from "./resume.ts";
@@ -137,7 +137,7 @@ export class Run {
     });
     const resume = resumeOf(this.row);
     this.#record.change({ error: resume.error, cancelRequested: resume.cancelRequested });
-    const actor = createActor(machine, { input: { runId: this.id, stages: STAGES_OF[this.request.kind], resume } });
+    const actor = createActor(machine, { input: { runId: this.id, stages: stagesOf(this.request), resume } });
     this.#actor = actor;
     actor.subscribe({ next: () => this.#moved(), error: (error) => this.#deps.log.error({ err: error }, "the actor of a run failed") });
     actor.start();
@@ -168,7 +168,7 @@ export class Run {
     const { request: before, facts, timings } = this.row;
     this.#record.change({ request });
     if (this.#actor === undefined) return;
-    this.#actor.send({ type: "RESHAPE", stages: STAGES_OF[request.kind] });
+    this.#actor.send({ type: "RESHAPE", stages: stagesOf(request) });
     const stage = this.stage;
     if (stage === null || stage === "refreshing") return;
     const stale = comesToWantNews(before, request) && timings.findLast((timing) => timing.stage === "refreshing")?.cached === true;

@@ -5,7 +5,7 @@
 import { EventEmitter } from "node:events";
 import { AptOstreeError } from "../model/errors.ts";
 import { newId } from "../model/ids.ts";
-import { titleOf } from "../model/names.ts";
+import { titleOf } from "../model/request.ts";
 import {
   type Caller,
   DEFAULT_SCHEDULING,
@@ -21,6 +21,8 @@ import { Archive } from "./archive.ts";
 import { Board } from "./board.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { busy, Endings } from "./endings.ts";
+
+import { resolveLocals } from "./locals.ts";
 import { LockHistory } from "./lock-history.ts";
 import { Locks } from "./locks.ts";
 import type { Member } from "./members.ts";
@@ -191,8 +193,9 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   }
 
   async submit(asked: Request, caller: Caller, scheduling: Scheduling = DEFAULT_SCHEDULING): Promise<string> {
-    const { journal, log } = this.#options;
-    const request = await resolveUndo(asked, journal);
+    const { journal, engines, log } = this.#options;
+    this.#checkQuota(caller);
+    const request = await resolveLocals(await resolveUndo(asked, journal), engines);
     this.#checkQuota(caller);
     const place = this.#admission.placeFor(request);
     if (scheduling.noWait) this.#refuseToWait(request, place);
@@ -268,7 +271,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
   }
 
   #refuseToWait(request: Request, place: Place): void {
-    const holders = this.#admission.holdersFor(place, request.kind);
+    const holders = this.#admission.holdersFor(place, request);
     if (holders.length > 0)
       throw busy(
         titleOf(request),
@@ -292,7 +295,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     const member = this.#enter(row, run, Promise.resolve(true));
     member.announced = true;
     for (const { stage } of run.row.timings)
-      if (stage !== "cleaning") member.percent = Math.max(member.percent, percentOf(row.request.kind, { stage, fraction: 1 }));
+      if (stage !== "cleaning") member.percent = Math.max(member.percent, percentOf(row.request, { stage, fraction: 1 }));
     raise(run, row.scheduling.requestClass);
     this.#patience.begin(member);
     return member;

@@ -1,5 +1,6 @@
 /** Transactions as clients see them: made from a run and a journal row, never kept apart from them. */
-import { titleOf } from "../model/names.ts";
+import { planDigest } from "../model/plan.ts";
+import { titleOf } from "../model/request.ts";
 import { type Estimate, isFinal, type RunState, type TransactionResult, type TransactionView } from "../model/transaction.ts";
 import type { RunRow, TransactionRow } from "./ports.ts";
 import type { Run } from "./run.ts";
@@ -74,6 +75,7 @@ export function resultOf(run: RunRow): TransactionResult {
     commit: outcome?.commit ?? "",
     staged: outcome?.staged ?? false,
     diff: outcome?.diff ?? [],
+    ...(run.facts.plan === undefined ? {} : { plan: planDigest(run.facts.plan) }),
     timings: run.timings,
     summary: outcome?.summary ?? "done",
   };

@@ -1,5 +1,5 @@
 /** Why a run waits: for its turn, for locks, or for a program outside of the daemon. Said to people, and named to those who will not wait. */
-import { titleOf } from "../model/names.ts";
+import { titleOf } from "../model/request.ts";
 import type { Admission } from "./admission.ts";
 import type { Locks, Obstacle } from "./locks.ts";
 import type { Run } from "./run.ts";

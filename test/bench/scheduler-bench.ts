@@ -1,7 +1,7 @@
 /** The scheduler with its journal on disk and engines that do nothing, as `npm run bench -- scheduler` measures it. */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { type Caller, DEFAULT_SCHEDULING, type Request, STAGES, type Stage, type TransactionView } from "../../src/model/transaction.ts";
 import type { Engines, StageEngine, StageOutput } from "../../src/scheduler/ports.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
@@ -33,6 +33,10 @@ export class IdleEngines implements Engines {
       return SETTLED;
     };
     this.stages = Object.fromEntries(STAGES.map((stage) => [stage, idle])) as Record<Stage, StageEngine>;
+  }
+
+  async keepLocals(): Promise<readonly string[]> {
+    return [];
   }
 
   /** Makes every stage wait from now on, until `letGo`. */

@@ -7,7 +7,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import type { Request } from "../../src/model/transaction.ts";
 import { checkoutRoot } from "../../src/sandbox/layout.ts";
 import { timed } from "./chroot.ts";

@@ -3,6 +3,7 @@ import { AptOstreeError } from "../../src/model/errors.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import type { Deployment, SysrootSnapshot } from "../../src/model/sysroot.ts";
 import { STAGES, type Stage } from "../../src/model/transaction.ts";
+import { treeStateOf } from "../../src/model/tree.ts";
 import type { Engines, StageEngine, StageInput, StageIo, StageOutput } from "../../src/scheduler/ports.ts";
 import { deployment } from "./memory-scheduler.ts";
 
@@ -67,6 +68,7 @@ export class ControlledEngines implements Engines {
   cleaning: (runId: string) => Promise<void> = async () => undefined;
   whyNotNow: Engines["whyNotNow"] = async () => null;
   awaitSysroot: Engines["awaitSysroot"] = async () => undefined;
+  keepLocals: Engines["keepLocals"] = async (paths) => paths.map((path) => `${path.replace(/^.*\/|\.deb$/g, "")}:all=1@${"0".repeat(64)}`);
   changed: () => void = () => undefined;
   readonly #gates: Gate[] = [];
   readonly #inside = new Map<string, Stage>();
@@ -156,7 +158,8 @@ export class ControlledEngines implements Engines {
     if (standing) return { facts: { outcome }, cached: true, verdict: "proceed" };
     if (input.request.kind !== "rollback" && input.facts.plan?.epoch !== input.snapshot.epoch) return { facts: {}, cached: false, verdict: "replan" };
     this.world.deploy(input.transactionId);
-    const change = { from: { baseCommit: "ba5e", requested: [] }, to: { baseCommit: "ba5e", requested: input.request.packages } };
+    const bare = treeStateOf({ baseCommit: "ba5e" });
+    const change = { from: bare, to: { ...bare, requested: input.request.packages } };
     return { facts: { outcome: { ...outcome, change } }, cached: false, verdict: "proceed" };
   }
 }

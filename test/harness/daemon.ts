@@ -1,12 +1,14 @@
 /** The scheduler with the real journal, as in a daemon that a test can kill: what the journal was not given by then never was. */
+
 import { join } from "node:path";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { type Caller, DEFAULT_SCHEDULING, type Kind, type Request, type Scheduling, type TransactionView } from "../../src/model/transaction.ts";
 import type { SchedulerEvents } from "../../src/scheduler/api.ts";
 import type { Journal } from "../../src/scheduler/ports.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
 import { openJournal, type SqliteJournal } from "../../src/store/journal.ts";
 import { ControlledEngines, World } from "./controlled-engines.ts";
+import { valuesFor } from "./requests.ts";
 
 /** Who asks, unless a test says otherwise. */
 export const ROOT: Caller = { sender: ":1.7", uid: 0, pid: 4711, agent: "test" };
@@ -114,5 +116,5 @@ export class Daemon {
 
 /** A valid request of a kind; what an undo undoes has no meaning. */
 export function requestOf(kind: Kind, packages: readonly string[] = []): Request {
-  return makeRequest(kind, { packages, targets: kind === "cleanup" ? ["base"] : [], ...(kind === "undo" ? { undoes: "0".repeat(12) } : {}) });
+  return makeRequest(kind, { ...valuesFor(kind), ...(packages.length === 0 ? {} : { packages }) });
 }

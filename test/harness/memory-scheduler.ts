@@ -2,7 +2,7 @@
 import { EventEmitter } from "node:events";
 import { AptOstreeError } from "../../src/model/errors.ts";
 import { newId } from "../../src/model/ids.ts";
-import { titleOf } from "../../src/model/names.ts";
+import { titleOf } from "../../src/model/request.ts";
 import type { Deployment, SysrootSnapshot } from "../../src/model/sysroot.ts";
 import {
   type Caller,
@@ -13,6 +13,7 @@ import {
   type Scheduling,
   type TransactionView,
 } from "../../src/model/transaction.ts";
+import { BARE_TREE } from "../../src/model/tree.ts";
 import type { SchedulerApi, SchedulerEvents, StatusView } from "../../src/scheduler/api.ts";
 import type { LockReport } from "../../src/scheduler/waits-for.ts";
 import { transactionView } from "./views.ts";
@@ -33,7 +34,7 @@ export function deployment(stateroot: string, index: number, values: Partial<Dep
     pending: false,
     rollback: false,
     pinned: false,
-    origin: { refspec: "debian:debian/trixie", requested: ["vim"], inactive: [], baseCommit: commit, layerKey: "", transaction: "" },
+    origin: { ...BARE_TREE, refspec: "debian:debian/trixie", requested: ["vim"], inactive: [], baseCommit: commit, layerKey: "", transaction: "" },
     layered: [{ name: "vim", architecture: "amd64", version: "2:9.1" }],
     ...values,
   };

@@ -1,5 +1,5 @@
 /** Views of transactions for tests that show them, with only what a test cares about. */
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import type { TransactionView } from "../../src/model/transaction.ts";
 
 /** An install of nginx that waits, unless `values` say otherwise. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { snapshot } from "../harness/memory-scheduler.ts";
 import { startTestService, type TestService } from "../harness/service.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Bus } from "../../src/dbus/bus.ts";
 import { Callers } from "../../src/dbus/caller.ts";
 import { transactionPath } from "../../src/dbus/wire.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { type Ran, run, startTestService, type TestService } from "../harness/service.ts";
 

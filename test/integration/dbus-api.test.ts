@@ -6,7 +6,7 @@ import { Bus } from "../../src/dbus/bus.ts";
 import type { IncomingSignal } from "../../src/dbus/message.ts";
 import { osPath, transactionPath } from "../../src/dbus/wire.ts";
 import { AptOstreeError } from "../../src/model/errors.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { deployment, snapshot } from "../harness/memory-scheduler.ts";
 import { busctl, startTestService, type TestService } from "../harness/service.ts";

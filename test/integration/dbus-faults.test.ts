@@ -2,7 +2,7 @@ import { connect as connectSocket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Bus, DRIVER, variant } from "../../src/dbus/bus.ts";
 import { AptOstreeError } from "../../src/model/errors.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import type { StatusView } from "../../src/scheduler/api.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { deployment, snapshot } from "../harness/memory-scheduler.ts";

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Bus } from "../../src/dbus/bus.ts";
 import { DaemonClient } from "../../src/dbus/client.ts";
 import { watchIdle } from "../../src/idle.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { checkoutRoot } from "../../src/sandbox/layout.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { startTestService } from "../harness/service.ts";

@@ -4,7 +4,7 @@ import { DaemonClient, type DaemonStatus } from "../../src/dbus/client.ts";
 import { jsonArray } from "../../src/dbus/json.ts";
 import { ReadingLimits } from "../../src/dbus/limits.ts";
 import { StatusText } from "../../src/dbus/status.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { MemoryScheduler, snapshot } from "../harness/memory-scheduler.ts";
 import { startTestService, type TestService } from "../harness/service.ts";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Bus } from "../../src/dbus/bus.ts";
 import { DaemonClient } from "../../src/dbus/client.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { startBus, type TestBus } from "../harness/bus.ts";
 import { MemoryScheduler, snapshot } from "../harness/memory-scheduler.ts";
 import { startTestService, type TestService } from "../harness/service.ts";

@@ -3,7 +3,7 @@ import { on } from "node:events";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { DaemonClient } from "../../src/dbus/client.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { STAGES_OF } from "../../src/model/transaction.ts";
 import { checkoutRoot } from "../../src/sandbox/layout.ts";
 import { startBus } from "../harness/bus.ts";

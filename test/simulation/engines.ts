@@ -3,6 +3,7 @@ import { AptOstreeError } from "../../src/model/errors.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import type { Deployment, SysrootSnapshot } from "../../src/model/sysroot.ts";
 import { STAGES, type Stage } from "../../src/model/transaction.ts";
+import { treeStateOf } from "../../src/model/tree.ts";
 import type { Engines, StageEngine, StageInput, StageIo, StageOutput } from "../../src/scheduler/ports.ts";
 import { deployment } from "../harness/memory-scheduler.ts";
 import type { VirtualClock } from "./clock.ts";
@@ -68,6 +69,10 @@ export class SimulatedEngines implements Engines {
     this.#random = random;
     this.#isDead = isDead;
     this.stages = Object.fromEntries(STAGES.map((stage) => [stage, this.#stage(stage)])) as unknown as Record<Stage, StageEngine>;
+  }
+
+  async keepLocals(): Promise<readonly string[]> {
+    return [];
   }
 
   async clean(runId: string): Promise<void> {
@@ -180,7 +185,7 @@ export class SimulatedEngines implements Engines {
     const { request, facts, transactionId, snapshot } = input;
     const changed = this.#sysroot.deployments.map((d) => d.id).join() !== (facts.deploymentsBefore ?? []).join();
     const before = this.#sysroot.deployments[0]?.origin.requested ?? [];
-    const state = (requested: readonly string[]) => ({ baseCommit: "ba5e", requested });
+    const state = (requested: readonly string[]) => treeStateOf({ baseCommit: "ba5e", requested });
     const answer = (): StageOutput => {
       const change = { from: state(before), to: state(this.#sysroot.deployments[0]?.origin.requested ?? []) };
       const outcome = { changed: true, commit: "c0ffee", staged: true, diff: [], summary: "deployed", change };

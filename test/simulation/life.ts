@@ -1,7 +1,7 @@
 /** A simulated host: one daemon after another over one disk, clients that remember what they were told, and what must hold of it all. */
 import { createHash } from "node:crypto";
 import { AptOstreeError } from "../../src/model/errors.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { type Caller, DEFAULT_SCHEDULING, isFinal, type Request, type Scheduling, type TransactionView } from "../../src/model/transaction.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
 import { VirtualClock } from "./clock.ts";

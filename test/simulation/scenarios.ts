@@ -1,6 +1,6 @@
 /** What a simulated host goes through. */
 import { AptOstreeError } from "../../src/model/errors.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import type { Caller, Request } from "../../src/model/transaction.ts";
 import { Host, someRequest } from "./life.ts";
 

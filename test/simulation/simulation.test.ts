@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import type { Request } from "../../src/model/transaction.ts";
 import { busyHour, FAULTS, hurtAt, quietYear } from "./scenarios.ts";
 

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { CLEANUP_TARGETS, KINDS, type Request } from "../../src/model/transaction.ts";
 import { Acquaintance } from "../../src/scheduler/acquaintance.ts";
 import { meet } from "../../src/scheduler/meetings.ts";
+import { plainRequest } from "../harness/requests.ts";
 
 const PACKAGES = ["vim", "vim=1", "vim/trixie", "vim:i386", "nano", "mc"];
 
@@ -18,7 +19,7 @@ const request: fc.Arbitrary<Request> = fc
     if (kind === "install" || kind === "uninstall") return makeRequest(kind, { packages: packages.length === 0 ? ["vim"] : packages });
     if (kind === "prefetch") return makeRequest(kind, { packages });
     if (kind === "cleanup") return makeRequest(kind, { targets });
-    return makeRequest(kind, kind === "undo" ? { undoes: digit.repeat(12) } : {});
+    return kind === "undo" ? makeRequest(kind, { undoes: digit.repeat(12) }) : plainRequest(kind);
   });
 
 const change = fc.record({ value: fc.nat({ max: 15 }), request: fc.option(request) });

@@ -3,6 +3,7 @@ import { statusText } from "../../src/cli/status.ts";
 import type { DaemonStatus } from "../../src/dbus/client.ts";
 import type { Deployment } from "../../src/model/sysroot.ts";
 import type { TransactionView } from "../../src/model/transaction.ts";
+import { BARE_TREE } from "../../src/model/tree.ts";
 import { transactionView } from "../harness/views.ts";
 
 const BASE = "b".repeat(64);
@@ -26,7 +27,7 @@ function deployment(values: Partial<Omit<Deployment, "origin">> & { origin?: Par
     pinned: false,
     layered: [],
     ...others,
-    origin: { refspec: "debian:debian/trixie", requested: [], inactive: [], baseCommit: BASE, layerKey: "", transaction: "", ...origin },
+    origin: { ...BARE_TREE, refspec: "debian:debian/trixie", inactive: [], baseCommit: BASE, layerKey: "", transaction: "", ...origin },
   } as Deployment;
 }
 

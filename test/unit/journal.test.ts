@@ -21,7 +21,7 @@ import type { Worker } from "node:worker_threads";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { newId } from "../../src/model/ids.ts";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { DEFAULT_SCHEDULING, type RunMessage } from "../../src/model/transaction.ts";
 import type { RunRow, StepRow, TransactionRow } from "../../src/scheduler/ports.ts";
 import { openJournal, type SqliteJournal, startWorker } from "../../src/store/journal.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { makeRequest } from "../../src/model/names.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import { CLEANUP_TARGETS, KINDS, type Request } from "../../src/model/transaction.ts";
 import { combine, combineAll, MEETINGS, type Meeting, meet } from "../../src/scheduler/meetings.ts";
+import { plainRequest } from "../harness/requests.ts";
 
 const PACKAGES = [["vim"], ["nano"], ["vim", "nano"], ["vim=1"], ["vim/trixie", "mc"], ["vim:i386"]];
 
@@ -11,11 +12,19 @@ const REQUESTS: readonly Request[] = KINDS.flatMap((kind) => {
   if (kind === "prefetch") return [[], ...PACKAGES.slice(0, 3)].map((packages) => makeRequest(kind, { packages }));
   if (kind === "cleanup") return [...CLEANUP_TARGETS.map((target) => [target]), ["base", "pending"]].map((targets) => makeRequest(kind, { targets }));
   if (kind === "undo") return ["1", "2"].map((digit) => makeRequest(kind, { undoes: digit.repeat(12) }));
-  return [makeRequest(kind)];
+  if (kind === "override") return ["remove", "replace"].map((action) => makeRequest(kind, { action, packages: ["bash"] }));
+  return [plainRequest(kind)];
 });
 const OPTIONAL = [
   makeRequest("uninstall", { packages: ["vim"], idempotent: true }),
   makeRequest("install", { packages: ["nano"], idempotent: true }),
+  makeRequest("install", { packages: ["nano"], dryRun: true }),
+  makeRequest("install", { packages: ["nano"], plan: "0".repeat(40) }),
+  makeRequest("install", { packages: ["nano"], scriptNetwork: true }),
+  { ...makeRequest("install", { packages: ["nano"], files: ["/a/tool.deb"] }), locals: [`tool:all=1@${"a".repeat(64)}`] },
+  makeRequest("install", { files: ["https://host/tool.deb"] }),
+  makeRequest("reset", { action: "layers" }),
+  makeRequest("rebase", { followsApt: true }),
 ];
 const ALL = [...REQUESTS, ...OPTIONAL];
 
@@ -61,9 +70,10 @@ describe("requests that meet", () => {
       const both = combine(a, b);
       if (both === null) continue;
       expect([a.kind, b.kind]).toContain(both.kind);
-      const asked = new Set([...a.packages, ...b.packages, ...a.targets, ...b.targets]);
-      for (const one of [...both.packages, ...both.targets]) expect(asked.has(one), about(a, b)).toBe(true);
-      if (a.kind === b.kind) expect(new Set([...both.packages, ...both.targets]), about(a, b)).toEqual(asked);
+      const namedBy = ({ packages, targets, files = [], locals = [] }: Request): string[] => [...packages, ...targets, ...files, ...locals];
+      const asked = new Set([...namedBy(a), ...namedBy(b)]);
+      for (const one of namedBy(both)) expect(asked.has(one), about(a, b)).toBe(true);
+      if (a.kind === b.kind) expect(new Set(namedBy(both)), about(a, b)).toEqual(asked);
     }
   });
 
@@ -86,6 +96,20 @@ describe("requests that meet", () => {
     expect(meet(prefetch("vim"), makeRequest("upgrade"))).toBe("queue");
     expect(meet(prefetch(), makeRequest("install", { packages: ["nano"] }))).toBe("queue");
     expect(meet(makeRequest("refresh"), makeRequest("upgrade"))).toBe("promote");
+  });
+
+  it("are the same with files of the same content, wherever those lie", () => {
+    const at = (path: string): Request => ({ ...makeRequest("install", { files: [path] }), locals: [`tool:all=1@${"a".repeat(64)}`] });
+    expect(meet(at("/a/tool.deb"), at("/b/tool.deb"))).toBe("join");
+    const other = { ...at("/a/tool.deb"), locals: [`tool:all=1@${"b".repeat(64)}`] };
+    expect(meet(at("/a/tool.deb"), other)).toBe("conflict");
+  });
+
+  it("only try out with their like, and do a certain plan with none but the same", () => {
+    for (const [a, b] of pairs) {
+      const certain = [a, b].some(({ dryRun, plan }) => dryRun === true || plan !== undefined);
+      if (certain && JSON.stringify(a) !== JSON.stringify(b)) expect(shares(a, b), about(a, b)).toBe(false);
+    }
   });
 
   it("keep what was asked with other options apart", () => {

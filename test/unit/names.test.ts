@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isId, newId } from "../../src/model/ids.ts";
-import { checkPackageSpec, makeRequest, packageName, titleOf } from "../../src/model/names.ts";
-import { KINDS } from "../../src/model/transaction.ts";
+import { checkPackageSpec, packageName } from "../../src/model/names.ts";
+import { makeRequest, titleOf } from "../../src/model/request.ts";
+import { canDryRun, KINDS } from "../../src/model/transaction.ts";
+import { plainRequest, valuesFor } from "../harness/requests.ts";
 
 const invalid = expect.objectContaining({ code: "InvalidRequest" });
 
@@ -29,7 +31,7 @@ describe("a package name", () => {
   });
 
   it("has nothing that a shell, a path or a line could mean something by", () => {
-    for (const character of " \t\n\r\0;&|<>()$`\\\"'*?[]#!{},@%^é\u2028") {
+    for (const character of " \t\n\r\0;&|<>()$`\\\"'[]#!{},@%é\u2028") {
       expect(() => checkPackageSpec(`vi${character}m`), JSON.stringify(character)).toThrow(invalid);
       expect(() => checkPackageSpec(`vim${character}`), JSON.stringify(character)).toThrow(invalid);
       expect(() => checkPackageSpec(`vim=1${character}`), JSON.stringify(character)).toThrow(invalid);
@@ -53,12 +55,17 @@ describe("a package name", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 20 }), (text) => {
         try {
-          expect(checkPackageSpec(text)).toMatch(/^[a-z0-9][A-Za-z0-9+.~:=/-]*$/);
+          expect(checkPackageSpec(text)).toMatch(/^[a-z0-9*?][A-Za-z0-9+.~:=/*?-]*\^?$/);
         } catch (error) {
           expect((error as { code: string }).code).toBe("InvalidRequest");
         }
       }),
     );
+  });
+
+  it("may be a pattern or a task, as apt takes them", () => {
+    for (const spec of ["fonts-*", "lib?", "ssh-server^"]) expect(checkPackageSpec(spec)).toBe(spec);
+    for (const spec of ["fonts-*=1", "*/trixie", "^", "a^b", "vim^^", "-*", "vim:*"]) expect(() => checkPackageSpec(spec), spec).toThrow(invalid);
   });
 
   it("without its architecture, version and suite is the bare one", () => {
@@ -90,9 +97,7 @@ describe("a request", () => {
     expect(() => makeRequest("cleanup")).toThrow(invalid);
     expect(() => makeRequest("cleanup", { targets: ["everything"] })).toThrow(invalid);
     for (const kind of KINDS.filter((k) => k !== "cleanup"))
-      expect(() => makeRequest(kind, { packages: kind === "install" || kind === "uninstall" ? ["vim"] : [], targets: ["base"] }), kind).toThrow(
-        invalid,
-      );
+      expect(() => makeRequest(kind, { ...valuesFor(kind), targets: ["base"] }), kind).toThrow(invalid);
   });
 
   it("names one transaction where it undoes, by its id, and only there", () => {
@@ -105,10 +110,42 @@ describe("a request", () => {
     expect(() => makeRequest("undo")).toThrow(invalid);
     expect(() => makeRequest("undo", { undoes: id, packages: ["vim"] })).toThrow(invalid);
     for (const kind of KINDS.filter((k) => k !== "undo")) {
-      const values = { packages: kind === "install" || kind === "uninstall" ? ["vim"] : [], targets: kind === "cleanup" ? ["base"] : [] };
+      const values = valuesFor(kind);
       expect(() => makeRequest(kind, { ...values, undoes: id }), kind).toThrow(invalid);
       expect(Object.keys(makeRequest(kind, values)), kind).not.toContain("undoes");
     }
+  });
+
+  it("says what it does beside names where its kind takes that, and only there", () => {
+    for (const kind of KINDS) {
+      for (const values of [{ dryRun: true }, { plan: "0".repeat(40) }, { scriptNetwork: true }]) {
+        const make = () => makeRequest(kind, { ...valuesFor(kind), ...values });
+        if (canDryRun(kind)) expect(make(), kind).toMatchObject(values);
+        else expect(make, kind).toThrow(invalid);
+      }
+      expect(Object.keys(plainRequest(kind)), kind).not.toContain("dryRun");
+    }
+    expect(titleOf(makeRequest("install", { files: ["/srv/tool.deb", "https://host/pool/other_1_all.deb?x"], dryRun: true }))).toBe(
+      "install tool.deb other_1_all.deb --dry-run",
+    );
+    expect(titleOf(makeRequest("rebase", { refspec: "a:b/c", revision: "13.1" }))).toBe("rebase a:b/c 13.1");
+  });
+
+  it("names files by absolute paths and by addresses", () => {
+    for (const file of ["tool.deb", "./tool.deb", "", "ftp://host/x.deb", "http://", "https://host", "/x\0", `/${"x".repeat(5000)}`])
+      expect(() => makeRequest("install", { files: [file] }), file.slice(0, 20)).toThrow(invalid);
+    expect(() => makeRequest("uninstall", { packages: ["vim"], files: ["/tool.deb"] })).toThrow(invalid);
+    expect(() => makeRequest("override", { action: "remove", files: ["/tool.deb"] })).toThrow(invalid);
+  });
+
+  it("names bases by refspecs, and what lies in their history by a revision", () => {
+    for (const refspec of ["", "a b", "../x", "a:b:c", ":x", "/x", "--help", "a//b"])
+      expect(() => makeRequest("rebase", { refspec }), refspec).toThrow(invalid);
+    for (const revision of ["", "-x", "a b", "x".repeat(200)]) expect(() => makeRequest("deploy", { revision }), revision).toThrow(invalid);
+    expect(() => makeRequest("rebase")).toThrow(invalid);
+    expect(() => makeRequest("deploy")).toThrow(invalid);
+    expect(() => makeRequest("override", { action: "eat", packages: ["vim"] })).toThrow(invalid);
+    expect(() => makeRequest("reset", { action: "remove" })).toThrow(invalid);
   });
 
   it("names a bounded number of packages", () => {

@@ -1,7 +1,7 @@
 /** Every command that changes something: submits a request and follows it to its end. */
 import type { Submission } from "../../dbus/wire.ts";
-import { makeRequest } from "../../model/names.ts";
-import type { CleanupTarget, Kind } from "../../model/transaction.ts";
+import { makeRequest, type RequestValues } from "../../model/request.ts";
+import type { Kind } from "../../model/transaction.ts";
 import type { Context, Globals } from "../context.ts";
 import { OK } from "../exit.ts";
 import { follow } from "../follow.ts";
@@ -11,14 +11,8 @@ import { makeProgress } from "../progress.ts";
 import { report } from "../result.ts";
 import { withDaemon } from "../session.ts";
 
-/** What is asked for. */
-export interface ChangeValues {
-  readonly packages?: readonly string[];
-  readonly targets?: readonly CleanupTarget[];
-  /** For undo: a transaction's id, or the start of one. */
-  readonly undoes?: string;
-  readonly idempotent?: boolean;
-}
+/** What is asked for; `undoes` may be the start of an id. */
+export type ChangeValues = Omit<RequestValues, "dryRun" | "plan" | "scriptNetwork">;
 
 /** The options of every changing command. */
 export interface ChangeOptions {
@@ -31,13 +25,19 @@ export interface ChangeOptions {
   /** Seconds. */
   readonly waitTimeout?: number;
   readonly background?: boolean;
+  readonly dryRun?: boolean;
+  /** The digest of a plan. */
+  readonly plan?: string;
+  readonly scriptNetwork?: boolean;
 }
 
 /** How the daemon knows us. */
 const AGENT = "cli";
 
 /** Submits the request, follows it and gives the exit status. What is wrong with the request is found before connecting. */
-export async function change(context: Context, globals: Globals, kind: Kind, values: ChangeValues, options: ChangeOptions): Promise<number> {
+export async function change(context: Context, globals: Globals, kind: Kind, asked: ChangeValues, options: ChangeOptions): Promise<number> {
+  const { dryRun = false, plan, scriptNetwork = false } = options;
+  const values: RequestValues = { ...asked, dryRun, scriptNetwork, ...(plan === undefined ? {} : { plan }) };
   const { undoes } = values;
   const checked = undoes === undefined ? makeRequest(kind, values) : null;
   const json = options.json === true;

@@ -11,6 +11,8 @@ export const INSIDE = {
   cache: "/var/cache/apt/bin",
   /** The `/etc/apt` of the running system, where the tree's own must stay visible as it is. */
   sources: "/run/apt-ostree/etc-apt",
+  /** Local packages, by their hashes. */
+  locals: "/run/apt-ostree/locals",
   /** A configuration file for what has no command line of ours. */
   config: "/run/apt-ostree/apt.conf",
   /** Auto and manual marks belong to the deployment, so they live under /usr. */

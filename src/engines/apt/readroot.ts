@@ -16,6 +16,8 @@ export interface ReadRoot {
   /** Where apt keeps its binary caches for these lists and this base. */
   readonly cache: string;
   readonly purpose: "plan" | "refresh";
+  /** Where local packages are kept; for planning. */
+  readonly locals?: string;
   /** Directories of the running system that are package sources themselves; for refreshing. */
   readonly localSources?: readonly string[];
 }
@@ -39,6 +41,7 @@ export function readRootArgs(root: ReadRoot, command: readonly string[]): string
       ...["--ro-bind", join(root.baseTree, "usr/lib/sysimage/dpkg"), "/var/lib/dpkg"],
       ...[refresh ? "--bind" : "--ro-bind", root.lists, INSIDE.lists],
       ...["--bind", root.cache, INSIDE.cache],
+      ...(root.locals === undefined ? [] : ["--ro-bind", root.locals, INSIDE.locals]),
       ...(root.localSources ?? []).flatMap((directory) => ["--ro-bind-try", directory, directory]),
     ],
   };

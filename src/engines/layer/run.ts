@@ -6,7 +6,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
-import { type AptConfig, aptOptions, COMMON_CONFIG, INSIDE, INSTALL_CONFIG } from "../apt/config.ts";
+import { aptOptions, COMMON_CONFIG, INSIDE, INSTALL_CONFIG } from "../apt/config.ts";
+import type { AptWords } from "../apt/words.ts";
 import { ExecError, exec, lastLines } from "../exec.ts";
 import { bwrapArgs, INSTALL_CAPABILITIES } from "../sandbox.ts";
 import type { Workspace } from "./workspace.ts";
@@ -42,9 +43,10 @@ export interface InstallOptions {
   readonly lists: string;
   readonly archives: string;
   readonly aptCache: string;
-  readonly packages: readonly string[];
-  /** apt's options that decide what the packages bring, as they were when it was planned. */
-  readonly decisive: AptConfig;
+  /** Where local packages are kept. */
+  readonly locals: string;
+  /** What apt is to do; its options are also those that decide what the packages bring, as they were when it was planned. */
+  readonly words: AptWords;
   /** SOURCE_DATE_EPOCH, seconds: the base commit's time, so that the same plan gives the same tree. */
   readonly sourceDateEpochS: number;
   readonly signal: AbortSignal;
@@ -81,7 +83,16 @@ export async function installPackages(options: InstallOptions): Promise<void> {
       },
       root: rootArgs(options),
     },
-    ["sh", "-c", INSIDE_SCRIPT, "install", ...aptOptions([...INSTALL_CONFIG, ...options.decisive]), "--", ...options.packages],
+    [
+      "sh",
+      "-c",
+      INSIDE_SCRIPT,
+      "install",
+      options.words.verb,
+      ...aptOptions([...INSTALL_CONFIG, ...options.words.config]),
+      "--",
+      ...options.words.words,
+    ],
   );
   const tree = workTree(options.workspace.insideDirectory);
   const overlay = `lowerdir=${options.baseTree},upperdir=${tree.upper},workdir=${tree.overlayWork},volatile,index=off,metacopy=off,redirect_dir=off`;
@@ -110,7 +121,7 @@ const MOUNT_SCRIPT = 'set -e; mount -t overlay overlay -o "$1" "$2"; mkdir -p "$
  * of the layer afterwards), then apt.
  */
 const INSIDE_SCRIPT =
-  'systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; exec apt-get install -q --no-download "$@"';
+  'systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"';
 
 const CONFIG_FILE = "apt.conf";
 
@@ -140,6 +151,7 @@ function rootArgs(options: InstallOptions): string[] {
     ],
     ...["--dir", "/run/apt-ostree/log", "--ro-bind", join(options.runningEtc, "apt"), INSIDE.sources],
     ...["--ro-bind", options.lists, INSIDE.lists, "--ro-bind", options.archives, INSIDE.archives, "--ro-bind", options.aptCache, INSIDE.cache],
+    ...["--ro-bind", options.locals, INSIDE.locals],
     ...["--ro-bind", join(options.workspace.insideDirectory, CONFIG_FILE), INSIDE.config],
     // Scripts that care can see that they are assembling an OSTree host.
     ...["--ro-bind", "/dev/null", "/run/ostree-booted"],

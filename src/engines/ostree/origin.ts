@@ -3,8 +3,7 @@
  * A layered deployment carries `baserefspec`, not `refspec`, so that `ostree admin upgrade` does not silently drop its layer.
  */
 import type { Origin } from "../../model/sysroot.ts";
-
-const EMPTY: Origin = { refspec: "", requested: [], inactive: [], baseCommit: "", layerKey: "", transaction: "" };
+import { isBare } from "../../model/tree.ts";
 
 /** Parses an origin file; what is not there is empty. `commit` is the deployment's own, the base of a bare deployment. */
 export function parseOrigin(text: string, commit: string): Origin {
@@ -22,11 +21,15 @@ export function parseOrigin(text: string, commit: string): Origin {
       .filter((name) => name !== "")
       .sort();
   return {
-    ...EMPTY,
     refspec: values.get("origin.refspec") ?? values.get("origin.baserefspec") ?? "",
-    requested: list("packages.requested"),
-    inactive: list("packages.inactive"),
     baseCommit: values.get("apt-ostree.base-commit") ?? commit,
+    followsApt: values.get("apt-ostree.base") === "follows apt",
+    requested: list("packages.requested"),
+    requestedLocal: list("packages.requested-local"),
+    removed: list("overrides.remove"),
+    replaced: list("overrides.replace"),
+    replacedLocal: list("overrides.replace-local"),
+    inactive: list("packages.inactive"),
     layerKey: values.get("apt-ostree.layer-key") ?? "",
     transaction: values.get("apt-ostree.transaction") ?? "",
   };
@@ -34,10 +37,20 @@ export function parseOrigin(text: string, commit: string): Origin {
 
 /** The text of an origin file. */
 export function formatOrigin(origin: Origin): string {
-  const bare = origin.requested.length === 0;
-  const lines = ["[origin]", `${bare ? "refspec" : "baserefspec"}=${origin.refspec}`, ""];
-  const list = (names: readonly string[]): string => names.map((name) => `${name};`).join("");
-  if (!bare) lines.push("[packages]", `requested=${list(origin.requested)}`, `inactive=${list(origin.inactive)}`, "");
-  lines.push("[apt-ostree]", `base-commit=${origin.baseCommit}`, `layer-key=${origin.layerKey}`, `transaction=${origin.transaction}`, "");
-  return lines.join("\n");
+  const bare = isBare(origin);
+  const list = (key: string, names: readonly string[]): string[] =>
+    names.length === 0 ? [] : [`${key}=${names.map((name) => `${name};`).join("")}`];
+  const group = (name: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : [`[${name}]`, ...lines, ""]);
+  const { requested, requestedLocal, inactive, removed, replaced, replacedLocal } = origin;
+  return [
+    ...group("origin", [`${bare ? "refspec" : "baserefspec"}=${origin.refspec}`]),
+    ...group("packages", [...list("requested", requested), ...list("requested-local", requestedLocal), ...list("inactive", inactive)]),
+    ...group("overrides", [...list("remove", removed), ...list("replace", replaced), ...list("replace-local", replacedLocal)]),
+    ...group("apt-ostree", [
+      `base-commit=${origin.baseCommit}`,
+      ...(origin.followsApt ? ["base=follows apt"] : []),
+      `layer-key=${origin.layerKey}`,
+      `transaction=${origin.transaction}`,
+    ]),
+  ].join("\n");
 }

@@ -9,9 +9,17 @@ export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args
   return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options);
 }
 
-/** Pulls a ref from a remote. Throws DownloadFailed where nothing says otherwise: the other end is somebody else's. */
-export async function ostreePull(paths: Pick<Paths, "repo">, remote: string, ref: string, options: ExecOptions = {}): Promise<void> {
-  await run(`pull ${remote}:${ref}`, "DownloadFailed", ["pull", remote, ref, `--repo=${paths.repo}`], options);
+/**
+ * Pulls from a remote what the last of the arguments names; options may stand before it. Throws DownloadFailed where nothing says
+ * otherwise: the other end is somebody else's.
+ */
+export async function ostreePull(paths: Pick<Paths, "repo">, remote: string, args: readonly string[], options: ExecOptions = {}): Promise<void> {
+  await run(
+    `pull ${remote}:${args.at(-1)}`,
+    "DownloadFailed",
+    ["pull", `--repo=${paths.repo}`, ...args.slice(0, -1), remote, ...args.slice(-1)],
+    options,
+  );
 }
 
 /**
@@ -58,5 +66,5 @@ const CODES: readonly (readonly [RegExp, ErrorCode])[] = [
   [/No space left on device|min-free-space|would be exceeded/i, "NoSpace"],
   [/signature|GPG|not trusted/i, "VerificationFailed"],
   [/Could not resolve|Couldn't connect|Connection refused|timed out|While fetching|Server returned|No such host/i, "DownloadFailed"],
-  [/Refspec '.*' not found|No such branch|No such metadata key|No such metadata object|Invalid ref/i, "NotFound"],
+  [/Refspec '.*' not found|No such branch|No such metadata key|No such metadata object|Invalid ref|Remote ".*" not found/i, "NotFound"],
 ];

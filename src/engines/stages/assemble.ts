@@ -2,11 +2,13 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
-import { diffPackages, type InstalledPackage, type Plan } from "../../model/plan.ts";
+import { diffPackages, type InstalledPackage, type Plan, treeOfPlan } from "../../model/plan.ts";
+import { localTitle, type TreeState } from "../../model/tree.ts";
 import type { Layer, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { currentLists, listsDir } from "../apt/lists.ts";
 import { aptCacheDir } from "../apt/readroot.ts";
 import { decisiveSettings } from "../apt/settings.ts";
+import { wordsFor } from "../apt/words.ts";
 import { type EngineContext, runningEtc } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
 import { captureAccounts } from "../layer/accounts.ts";
@@ -17,8 +19,10 @@ import { installPackages, workTree } from "../layer/run.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
 import { captureVar } from "../layer/var.ts";
 import { onDisk, openWorkspace, type Workspace } from "../layer/workspace.ts";
+import { requireKept, touchKept } from "../local/kept.ts";
 import { holdBase, layerRef, readRef } from "../ostree/refs.ts";
 import { requirePlan } from "./download.ts";
+import { packageOfArchive } from "./planned.ts";
 
 /** Assembles the layer of the plan; a remembered layer is taken as it is. */
 export function assembleStage(context: EngineContext): StageEngine {
@@ -37,6 +41,7 @@ export function assembleStage(context: EngineContext): StageEngine {
 
 async function existing(context: EngineContext, plan: Plan): Promise<Layer | null> {
   if (plan.layerKey === "") return { commit: plan.baseCommit, packages: [], cached: true };
+  if (plan.rebuild === true) return null;
   const commit = await readRef(context.paths, layerRef(plan.layerKey));
   return commit === null ? null : { commit, packages: (await context.commits.facts(commit)).layered, cached: true };
 }
@@ -71,7 +76,10 @@ async function assemble(context: EngineContext, input: StageInput, io: StageIo, 
 async function assembleIn(workspace: Workspace, context: EngineContext, input: StageInput, io: StageIo, plan: Plan): Promise<Layer> {
   const baseTree = await context.bases.ensure(plan.baseCommit);
   const facts = await context.commits.facts(plan.baseCommit);
-  const packages = plan.requested.filter((spec) => !plan.inactive.includes(spec));
+  const to = treeOfPlan(plan);
+  await requireKept(context.paths, [...to.requestedLocal, ...to.replacedLocal]);
+  await touchKept(context.paths, [...to.requestedLocal, ...to.replacedLocal]);
+  const words = wordsFor(to, plan.inactive);
   const tree = workTree(workspace.directory);
   const etc = runningEtc(context, input.snapshot);
   const lists = listsDir(context.paths, plan.listsGeneration);
@@ -86,8 +94,8 @@ async function assembleIn(workspace: Workspace, context: EngineContext, input: S
       lists,
       archives: context.paths.archives,
       aptCache,
-      packages,
-      decisive,
+      locals: context.paths.locals,
+      words: { ...words, config: [...words.config, ...decisive] },
       sourceDateEpochS: facts.timestampS,
       signal: io.signal,
       timeoutMs: context.settings.installTimeoutMs,
@@ -101,8 +109,8 @@ async function assembleIn(workspace: Workspace, context: EngineContext, input: S
     await scrubUpper(tree.upper);
     const scan = await scanUpper(tree.upper, baseTree);
     await checkLayer(tree, scan);
-    const layered = await layeredPackages(baseTree, tree.upper);
-    requirePlanned(plan, layered);
+    const { layered, removed } = await changedPackages(baseTree, tree.upper);
+    requirePlanned(plan, layered, removed);
     await stripOverlayAttributes(scan);
     await captureAccounts(tree.upper, baseTree);
     await captureVar(tree.var, tree.upper, baseTree);
@@ -114,7 +122,7 @@ async function assembleIn(workspace: Workspace, context: EngineContext, input: S
       version,
       timestampS,
       layered,
-      subject: `layer: ${packages.slice(0, 20).join(" ")}${packages.length > 20 ? " …" : ""}`,
+      subject: subjectOf(to),
       scratch: workspace.insideDirectory,
     };
     const commit = await commitLayer(context.paths, tree.upper, scan, { ...layer, early: await early.finish(scan) }, io.signal);
@@ -129,9 +137,12 @@ function archiveBytes(plan: Plan): number {
 }
 
 /** What was approved is what is there: apt's second decision must be its first. Throws Conflict. */
-function requirePlanned(plan: Plan, layered: readonly InstalledPackage[]): void {
-  const planned = new Set(plan.archives.map((archive) => archive.fileName.replace(/\.deb$/, "").replaceAll("%3a", ":")));
-  const found = new Set(layered.map(({ name, version, architecture }) => `${name}_${version}_${architecture}`));
+function requirePlanned(plan: Plan, layered: readonly InstalledPackage[], removed: readonly string[]): void {
+  const { requestedLocal, replacedLocal } = treeOfPlan(plan);
+  const locals = [...requestedLocal, ...replacedLocal].filter((local) => !plan.inactive.includes(local));
+  const archives = plan.archives.map(({ fileName }) => nameOfPackage(packageOfArchive(fileName)));
+  const planned = new Set([...archives, ...locals.map(localTitle), ...(plan.removals ?? []).map((name) => `no ${name.replace(/:.*$/, "")}`)]);
+  const found = new Set([...layered.map((p) => nameOfPackage(p)), ...removed.map((name) => `no ${name}`)]);
   const differing = [...[...found].filter((one) => !planned.has(one)), ...[...planned].filter((one) => !found.has(one))].sort();
   if (differing.length === 0) return;
   throw new AptOstreeError("Conflict", `cannot commit the layer: it differs from the plan in ${differing.slice(0, 20).join(", ")}`, {
@@ -147,10 +158,30 @@ const UNPACKED_RATIO = 5;
 /** Of the stage's time, what apt and dpkg take. */
 const INSTALL_SHARE = 0.75;
 
-/** What dpkg has in the layered tree beyond the base. */
-async function layeredPackages(baseTree: string, upper: string): Promise<InstalledPackage[]> {
+function nameOfPackage({ name, version }: InstalledPackage): string {
+  return `${name} ${version}`;
+}
+
+/** What dpkg has in the layered tree that the base has not, or not so; and the names of which the base has a package and the tree none. */
+async function changedPackages(baseTree: string, upper: string): Promise<{ layered: InstalledPackage[]; removed: string[] }> {
   const [before, after] = await Promise.all([listPackages(join(baseTree, DPKG_ADMIN_DIR)), listPackages(join(upper, DPKG_ADMIN_DIR))]);
-  return diffPackages(before, after)
-    .filter((change) => change.to !== "")
-    .map(({ name, architecture, to }) => ({ name, architecture, version: to }));
+  const changes = diffPackages(before, after);
+  const coming = changes.filter(({ to }) => to !== "");
+  const names = new Set(coming.map(({ name }) => name));
+  return {
+    layered: coming.map(({ name, architecture, to }) => ({ name, architecture, version: to })),
+    removed: changes.filter(({ name, to }) => to === "" && !names.has(name)).map(({ name }) => name),
+  };
+}
+
+/** The first words of the commit, for people. */
+function subjectOf(tree: TreeState): string {
+  const named = [
+    ...tree.requested,
+    ...[...tree.requestedLocal, ...tree.replacedLocal].map(localTitle),
+    ...tree.replaced,
+    ...tree.removed.map((name) => `${name}-`),
+  ];
+  const words = [...(tree.followsApt ? ["apt's newest"] : []), ...named];
+  return `layer: ${words.slice(0, 20).join(" ")}${words.length > 20 ? " …" : ""}`;
 }

@@ -1,9 +1,9 @@
 /** The stage `deploying`: the exclusive one, and short. Looks first: after a crash the deployment may stand already. */
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
-import { diffPackages, type InstalledPackage, type PackageChange } from "../../model/plan.ts";
+import { diffPackages, type InstalledPackage, type PackageChange, treeOfPlan } from "../../model/plan.ts";
 import type { Deployment, SysrootSnapshot } from "../../model/sysroot.ts";
-import type { TreeState } from "../../model/transaction.ts";
+import { type TreeState, treeStateOf } from "../../model/tree.ts";
 import type { Outcome, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { type EngineContext, requireMergeDeployment } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
@@ -42,14 +42,7 @@ export function deployStage(context: EngineContext): StageEngine {
       stateroot: merge.stateroot,
       commit: layer.commit,
       stage: before.booted,
-      origin: {
-        refspec: plan.baseRefspec,
-        requested: plan.requested,
-        inactive: plan.inactive,
-        baseCommit: plan.baseCommit,
-        layerKey: plan.layerKey,
-        transaction: input.transactionId,
-      },
+      origin: { ...treeOfPlan(plan), inactive: plan.inactive, layerKey: plan.layerKey, transaction: input.transactionId },
     });
     const after = await readSysroot(context.paths, context.commits);
     const made = after.deployments.find((d) => d.origin.transaction === input.transactionId);
@@ -111,7 +104,7 @@ function changeOf(from: TreeState | undefined, to: Deployment): Pick<Outcome, "c
 }
 
 function stateOf({ origin }: Deployment): TreeState {
-  return { baseCommit: origin.baseCommit, requested: origin.requested };
+  return treeStateOf(origin);
 }
 
 /** For a resumed stage: the packages of the deployment that the standing one came after, as far as it is still there. */

@@ -1,84 +1,114 @@
 /** The stage `planning`: which base, which packages, which archives; hashed, so that what runs can be held to it. */
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
-import { titleOf } from "../../model/names.ts";
-import { type Archive, digestOf, type Plan } from "../../model/plan.ts";
-import type { Origin } from "../../model/sysroot.ts";
+import { type Archive, diffPackages, digestOf, type InstalledPackage, type Plan, planDigest } from "../../model/plan.ts";
+import { titleOf } from "../../model/request.ts";
+import type { Deployment } from "../../model/sysroot.ts";
 import type { Request, UndoOf } from "../../model/transaction.ts";
-import type { StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
+import { type TreeState, treeStateOf } from "../../model/tree.ts";
+import { chooseBase, inactiveOf, satisfies, treeAfter } from "../../model/treeafter.ts";
+import { noLongerApplies } from "../../model/undone.ts";
+import type { Outcome, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { usableLists } from "../apt/lists.ts";
-import { solve } from "../apt/solve.ts";
+import { type Solution, solve } from "../apt/solve.ts";
+import { hasWords, wordsFor } from "../apt/words.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
-import { chooseBase, noLongerApplies, satisfies, targetPackages } from "./target.ts";
+import { findRevision } from "../ostree/revision.ts";
+import { deploymentDir } from "../paths.ts";
+import { plannedPackages } from "./planned.ts";
 
 /** Rises when the same packages on the same base would give another tree: remembered layers of older versions are not used. */
 const POLICY_VERSION = 2;
 
+const NOTHING: Solution = { archives: [], localFiles: [], removals: [] };
+
 /** Plans a transaction against the snapshot; what a prefetch plans is what an upgrade, or an install of its packages, would. */
 export function planStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
+    const { request } = input;
     const merge = requireMergeDeployment(input.snapshot);
-    const baseCommit = await targetBase(context, input.request, merge.origin);
+    const from = treeStateOf(merge.origin);
+    const baseCommit = await targetBase(context, request, from);
     io.progress(0.05, "preparing the base tree");
     const baseTree = await context.bases.ensure(baseCommit);
     const base = await listPackages(join(baseTree, DPKG_ADMIN_DIR));
-    const already = input.request.packages.filter((spec) => satisfies(base, spec));
-    if (already.length > 0 && input.request.kind === "install") io.message("info", `the base already has ${already.join(", ")}`);
-    const requested = targetPackages(input.request, merge.origin, base);
-    const active = requested.filter((spec) => !satisfies(base, spec));
+    const already = request.packages.filter((spec) => satisfies(base, spec));
+    if (already.length > 0 && request.kind === "install") io.message("info", `the base already has ${already.join(", ")}`);
+    const to = treeAfter(request, from, base, baseCommit, [...(request.locals ?? []), ...(input.facts.fetched ?? [])]);
+    const inactive = inactiveOf(to, base);
     const listsGeneration = (await usableLists(context.paths, input.facts.listsGeneration)) ?? "";
     io.progress(0.2, "resolving dependencies");
-    const archives =
-      active.length === 0
-        ? []
-        : await solve(context.paths, {
-            baseTree,
-            baseCommit,
-            runningEtc: runningEtc(context, input.snapshot),
-            listsGeneration,
-            packages: active,
-            doing: titleOf(input.request),
-            signal: io.signal,
-            background: io.background,
-          });
-    const layerKey = active.length === 0 ? "" : keyOf(baseCommit, active, archives);
-    const isSame = merge.origin.baseCommit === baseCommit && merge.origin.layerKey === layerKey && merge.origin.requested.join() === requested.join();
+    const solution = hasWords(wordsFor(to, inactive))
+      ? await solve(context.paths, {
+          ...{ baseTree, baseCommit, listsGeneration, tree: to, inactive },
+          runningEtc: runningEtc(context, input.snapshot),
+          doing: titleOf(request),
+          signal: io.signal,
+          background: io.background,
+        })
+      : NOTHING;
+    const { archives, removals } = solution;
+    const changesBase = archives.length + removals.length + solution.localFiles.length > 0;
+    const scriptNetwork = request.scriptNetwork === true;
+    const layerKey = changesBase ? keyOf(to, inactive, solution, scriptNetwork) : "";
+    const isSame = merge.origin.layerKey === layerKey && digestOf(from) === digestOf(to);
+    const rebuild = request.kind === "reinstall" && layerKey !== "";
     const plan: Plan = {
       epoch: input.snapshot.epoch,
-      baseCommit,
-      baseRefspec: merge.origin.refspec,
-      requested,
-      inactive: requested.filter((spec) => !active.includes(spec)),
-      archives,
-      listsGeneration,
-      layerKey,
-      changed: !isSame,
-      from: { baseCommit: merge.origin.baseCommit, requested: merge.origin.requested },
+      ...{ baseCommit, inactive, archives, removals, listsGeneration, layerKey, from, to },
+      baseRefspec: to.refspec,
+      requested: to.requested,
+      changed: !isSame || rebuild,
+      ...(scriptNetwork ? { scriptNetwork } : {}),
+      ...(rebuild ? { rebuild } : {}),
     };
-    if (isSame && input.request.kind !== "prefetch") {
-      const summary = input.request.kind === "upgrade" ? "everything is up to date" : "nothing to do: the request is satisfied already";
-      return {
-        facts: { plan, outcome: { changed: false, commit: merge.commit, staged: merge.staged, diff: [], summary } },
-        cached: false,
-        verdict: "settled",
-      };
-    }
+    requireApproved(request, plan);
+    if (request.dryRun === true)
+      return { facts: { plan, outcome: await tried(context, merge, plan, base, solution) }, cached: false, verdict: "proceed" };
+    if (!plan.changed && request.kind !== "prefetch")
+      return { facts: { plan, outcome: nothingToDo(request, merge) }, cached: false, verdict: "settled" };
     return { facts: { plan }, cached: false, verdict: "proceed" };
   };
 }
 
+function nothingToDo(request: Request, merge: Deployment): Outcome {
+  const summary = request.kind === "upgrade" ? "everything is up to date" : "nothing to do: the request is satisfied already";
+  return { changed: false, commit: merge.commit, staged: merge.staged, diff: [], summary };
+}
+
+/** What the plan would change. */
+async function tried(context: EngineContext, merge: Deployment, plan: Plan, base: readonly InstalledPackage[], solution: Solution): Promise<Outcome> {
+  const before = await listPackages(join(deploymentDir(context.paths, merge), DPKG_ADMIN_DIR));
+  const diff = diffPackages(before, plannedPackages(base, solution));
+  const bytes = plan.archives.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const summary = plan.changed ? `would deploy plan ${planDigest(plan)}, with ${bytes} bytes of archives` : "nothing to do";
+  return { changed: plan.changed, commit: "", staged: false, diff, summary };
+}
+
+/** What was approved is what is done. Throws Conflict. */
+function requireApproved({ plan: approved }: Request, plan: Plan): void {
+  const digest = planDigest(plan);
+  if (approved === undefined || digest.startsWith(approved)) return;
+  throw new AptOstreeError("Conflict", `cannot carry out plan ${approved}: it is ${digest} by now; try a dry run again`, {
+    details: { plan: digest },
+  });
+}
+
 /** The commit of the base that the request aims at. Throws NotFound, and Conflict for an undo whose base the repository has no more. */
-async function targetBase(context: EngineContext, request: Request, origin: Origin): Promise<string> {
-  const choice = chooseBase(request, origin);
+async function targetBase(context: EngineContext, request: Request, now: TreeState): Promise<string> {
+  const choice = chooseBase(request, now);
   if ("commit" in choice) {
-    if (request.undo !== undefined && choice.commit !== origin.baseCommit) await requireBase(context, request.undo, choice.commit);
+    if (request.undo !== undefined && choice.commit !== now.baseCommit) await requireBase(context, request.undo, choice.commit);
     return choice.commit;
   }
-  const commit = await context.commits.resolve(choice.refspec);
+  const { refspec, revision } = choice;
+  if (revision !== undefined) return await findRevision(context.paths, refspec, revision);
+  const commit = await context.commits.resolve(refspec);
   if (commit !== null) return commit;
-  if (request.kind === "prefetch") return origin.baseCommit;
-  throw new AptOstreeError("NotFound", `cannot upgrade: the repository has no ref ${choice.refspec}, which the deployment follows`);
+  if (request.kind === "prefetch") return now.baseCommit;
+  const which = request.kind === "rebase" ? "" : ", which the deployment follows";
+  throw new AptOstreeError("NotFound", `cannot ${request.kind}: the repository has no ref ${refspec}${which}`);
 }
 
 /** A base that no deployment was built on any more may have been cleaned up. */
@@ -91,11 +121,16 @@ async function requireBase(context: EngineContext, undo: UndoOf, commit: string)
   }
 }
 
-function keyOf(baseCommit: string, active: readonly string[], archives: readonly Archive[]): string {
+function keyOf(to: TreeState, inactive: readonly string[], { archives, localFiles, removals }: Solution, scriptNetwork: boolean): string {
+  const named = (archive: Archive): string => `${archive.fileName} ${archive.hash}`;
+  const { verb, words } = wordsFor(to, inactive);
   return digestOf({
     policy: POLICY_VERSION,
-    baseCommit,
-    packages: active,
-    archives: archives.map((archive) => `${archive.fileName} ${archive.hash}`).sort(),
+    baseCommit: to.baseCommit,
+    words: [verb, ...words],
+    archives: archives.map(named).sort(),
+    localFiles: [...localFiles].sort(),
+    removals: [...removals].sort(),
+    ...(scriptNetwork ? { scriptNetwork } : {}),
   }).slice(0, 40);
 }

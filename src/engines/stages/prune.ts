@@ -6,6 +6,7 @@ import type { StageEngine, StageInput, StageIo, StageOutput } from "../../schedu
 import { pruneArchives } from "../apt/fetch.ts";
 import { pruneLists } from "../apt/lists.ts";
 import type { EngineContext } from "../context.ts";
+import { pruneKept } from "../local/kept.ts";
 import { undeploy } from "../ostree/deploy.ts";
 import { changeSysroot, ostreeRepo } from "../ostree/ostree.ts";
 import { BASE_REFS, dropRef, LAYER_REFS, listRefs, refWrittenMs } from "../ostree/refs.ts";
@@ -21,6 +22,10 @@ export function pruneStage(context: EngineContext): StageEngine {
     const { deployments } = await readSysroot(context.paths, context.commits);
     await pruneRefs(context, deployments);
     await context.bases.prune(new Set(deployments.map((d) => d.origin.baseCommit)));
+    await pruneKept(
+      context.paths,
+      deployments.flatMap(({ origin }) => [...origin.requestedLocal, ...origin.replacedLocal]),
+    );
     if (targets.includes("base")) await pruneArchives(context.paths.archives, new Set());
     await changeSysroot(context.paths, "clean up the sysroot", ["cleanup"], { signal: io.signal });
     await ostreeRepo(context.paths, "prune the repository", ["prune", "--refs-only"], { signal: io.signal });

@@ -1,28 +1,41 @@
-/** The stage `refreshing`: package lists, and for an upgrade, or a prefetch of one, the base's new commit. */
+/** The stage `refreshing`: what planning needs from elsewhere: package lists, a base's new commit, packages at addresses. */
+import { isAddress } from "../../model/request.ts";
+import type { Request } from "../../model/transaction.ts";
+import { chooseBase } from "../../model/treeafter.ts";
 import type { StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
-import { currentLists, listsCheckedMs } from "../apt/lists.ts";
+import { currentLists, listsCheckedMs, listsDir } from "../apt/lists.ts";
+import { proxiesOf } from "../apt/proxy.ts";
+import { aptCacheDir } from "../apt/readroot.ts";
 import { refreshLists } from "../apt/refresh.ts";
+import { withoutCredentials } from "../apt/uri.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
+import { fetchAddress } from "../local/address.ts";
 import { ostreePull } from "../ostree/ostree.ts";
+import { holdBase } from "../ostree/refs.ts";
+import { findRevision } from "../ostree/revision.ts";
 
 /** A prefetch takes lists that were found fresh within this time, and then the base that was pulled with them. */
 const PREFETCH_FRESH_MS = 15 * 60_000;
 
-/**
- * Refreshes what the kind of run needs fresh: always for refresh and upgrade, after a while for prefetch; install and
- * uninstall take the lists that are there, as apt does, and fetch them only where there are none.
- */
+/** Kinds that want the newest lists; the others take those that are there, as apt does, and fetch them only where there are none. */
+const WANTS_NEWS: ReadonlySet<Request["kind"]> = new Set(["refresh", "upgrade", "rebase"]);
+
+/** Refreshes what the kind of run needs fresh: always for refresh, upgrade and rebase, after a while for prefetch. */
 export function refreshStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
-    const { kind, packages } = input.request;
+    const { kind } = input.request;
     const deployment = requireMergeDeployment(input.snapshot);
+    const facts = { fetched: await fetchAddresses(context, input, io) };
     const current = await currentLists(context.paths);
     const fresh = kind === "prefetch" && Date.now() - (await listsCheckedMs(context.paths)) < PREFETCH_FRESH_MS;
-    const wanted = kind === "refresh" || kind === "upgrade" || (kind === "prefetch" && !fresh);
-    if (current !== null && !wanted) return { facts: { listsGeneration: current }, cached: true, verdict: "proceed" };
-
-    const takesBase = kind === "upgrade" || (kind === "prefetch" && packages.length === 0);
-    if (takesBase) await pullBase(context, deployment.origin.refspec, io);
+    const wanted = WANTS_NEWS.has(kind) || (kind === "prefetch" && !fresh);
+    const choice = kind === "undo" ? null : chooseBase(input.request, deployment.origin);
+    const pulls = choice !== null && "refspec" in choice && (wanted || choice.revision !== undefined);
+    if (pulls) await pullBase(context, choice.refspec, choice.revision, io);
+    if (current !== null && !wanted) {
+      const cached = !pulls && facts.fetched.length === 0;
+      return { facts: { ...facts, listsGeneration: current }, cached, verdict: "proceed" };
+    }
     io.progress(0.2, "refreshing package lists");
     const baseTree = await context.bases.ensure(deployment.origin.baseCommit);
     let fetched = 0;
@@ -42,24 +55,54 @@ export function refreshStage(context: EngineContext): StageEngine {
     });
     const summary = changed ? "the package lists are up to date now" : "the package lists were up to date";
     return {
-      facts: { listsGeneration: generation, outcome: { changed, commit: "", staged: false, diff: [], summary } },
+      facts: { ...facts, listsGeneration: generation, outcome: { changed, commit: "", staged: false, diff: [], summary } },
       cached: !changed,
       verdict: "proceed",
     };
   };
 }
 
-/** Pulls a base from its remote; a local ref is where its publisher put it. */
-async function pullBase(context: EngineContext, refspec: string, io: StageIo): Promise<void> {
+/**
+ * Pulls a base from its remote; a local ref is where its publisher put it. Of a revision the history is looked at first, commits without
+ * their files, and then only that commit is pulled.
+ */
+async function pullBase(context: EngineContext, refspec: string, revision: string | undefined, io: StageIo): Promise<void> {
   const [remote, ref] = refspec.includes(":") ? refspec.split(":", 2) : [undefined, refspec];
   if (remote === undefined || ref === undefined) return;
   io.progress(0, `pulling ${refspec}`);
-  await ostreePull(context.paths, remote, ref, {
+  const options = {
     signal: io.signal,
     background: io.background,
-    onLine: (line) => {
+    onLine: (line: string) => {
       const percent = /(\d+)%/.exec(line)?.[1];
       if (percent !== undefined) io.progress((0.2 * Number(percent)) / 100, `pulling ${refspec}`);
     },
+  };
+  if (revision === undefined) return await ostreePull(context.paths, remote, [ref], options);
+  await ostreePull(context.paths, remote, ["--commit-metadata-only", "--depth=-1", ref], options);
+  const commit = await findRevision(context.paths, refspec, revision);
+  await ostreePull(context.paths, remote, [commit], options);
+  await holdBase(context.paths, commit);
+}
+
+/** Fetches the packages whose addresses the request gives; the local packages that they are. */
+async function fetchAddresses(context: EngineContext, input: StageInput, io: StageIo): Promise<readonly string[]> {
+  const addresses = (input.request.files ?? []).filter(isAddress);
+  if (addresses.length === 0) return [];
+  const { baseCommit } = requireMergeDeployment(input.snapshot).origin;
+  const lists = (await currentLists(context.paths)) ?? "";
+  const proxyFor = proxiesOf({
+    baseTree: await context.bases.ensure(baseCommit),
+    runningEtc: runningEtc(context, input.snapshot),
+    lists: lists === "" ? context.paths.lists : listsDir(context.paths, lists),
+    cache: await aptCacheDir(context.paths, lists, baseCommit),
+    purpose: "plan",
   });
+  const fetched: string[] = [];
+  for (const address of addresses) {
+    const { stallTimeoutMs } = context.settings;
+    const onBytes = (done: number, total: number): void => io.progress(0.1, `fetching ${withoutCredentials(address)}`, { done, total });
+    fetched.push(await fetchAddress(context.paths, address, { proxyFor, stallTimeoutMs, signal: io.signal, onBytes }));
+  }
+  return [...new Set(fetched)].sort();
 }

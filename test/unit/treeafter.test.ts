@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { chooseBase, satisfies, targetPackages } from "../../src/engines/stages/target.ts";
-import { makeRequest } from "../../src/model/names.ts";
 import type { InstalledPackage } from "../../src/model/plan.ts";
+import { makeRequest } from "../../src/model/request.ts";
 import type { Origin } from "../../src/model/sysroot.ts";
-import type { Request, TreeState } from "../../src/model/transaction.ts";
+import type { Request } from "../../src/model/transaction.ts";
+import { type TreeState, treeStateOf } from "../../src/model/tree.ts";
+import { chooseBase, inactiveOf, satisfies, treeAfter } from "../../src/model/treeafter.ts";
 
 const ID = "0123456789ab";
 const BASE: InstalledPackage[] = [
@@ -13,11 +14,16 @@ const BASE: InstalledPackage[] = [
 ];
 
 function origin(requested: readonly string[], baseCommit = "now"): Origin {
-  return { refspec: "debian:debian/13", requested, inactive: [], baseCommit, layerKey: "", transaction: "" };
+  return { ...state(requested, baseCommit), inactive: [], layerKey: "", transaction: "" };
 }
 
 function state(requested: readonly string[], baseCommit = "now"): TreeState {
-  return { baseCommit, requested };
+  return treeStateOf({ refspec: "debian:debian/13", baseCommit, requested });
+}
+
+/** The requested packages of the new deployment. */
+function targetPackages(request: Request, now: Origin, base: readonly InstalledPackage[]): readonly string[] {
+  return treeAfter(request, now, base, now.baseCommit).requested;
 }
 
 function undo(from: TreeState, to: TreeState): Request {
@@ -117,15 +123,83 @@ describe("an undo", () => {
 
   it("right after any change gives back just what was there before", () => {
     const packages = fc.uniqueArray(fc.constantFrom("mc", "nano", "vim", "zsh"), { maxLength: 4 }).map((list) => list.sort());
-    const states = fc.record({ baseCommit: fc.constantFrom("a", "b"), requested: packages });
+    const states = fc
+      .record({ baseCommit: fc.constantFrom("a", "b"), followsApt: fc.boolean(), requested: packages, removed: packages, replaced: packages })
+      .map((tree) => treeStateOf({ refspec: "debian:debian/13", ...tree }));
     fc.assert(
       fc.property(states, states, (from, to) => {
         fc.pre(JSON.stringify(from) !== JSON.stringify(to));
         const request = undo(from, to);
-        const now = origin(to.requested, to.baseCommit);
-        expect(chooseBase(request, now)).toEqual({ commit: from.baseCommit });
-        expect(targetPackages(request, now, BASE)).toEqual(from.requested);
+        expect(chooseBase(request, to)).toEqual({ commit: from.baseCommit });
+        expect(treeAfter(request, to, BASE, from.baseCommit)).toEqual(from);
       }),
     );
+  });
+});
+
+const LOCAL = `tool:all=1@${"a".repeat(64)}`;
+const override = (action: string, ...packages: string[]): Request => makeRequest("override", { action, packages });
+
+describe("local packages", () => {
+  it("stand for the package of their name, and go with it", () => {
+    const install = { ...makeRequest("install", { files: ["/tool.deb"] }), locals: [LOCAL] };
+    const now = treeAfter(install, origin(["tool", "vim"]), BASE, "now", [LOCAL]);
+    expect(now).toMatchObject({ requested: ["vim"], requestedLocal: [LOCAL] });
+    expect(treeAfter(makeRequest("install", { packages: ["tool=2"] }), now, BASE, "now")).toMatchObject({
+      requested: ["tool=2", "vim"],
+      requestedLocal: [],
+    });
+    expect(treeAfter(makeRequest("uninstall", { packages: ["tool"] }), now, BASE, "now")).toMatchObject({ requested: ["vim"], requestedLocal: [] });
+  });
+});
+
+describe("overrides", () => {
+  it("take packages out of the base, or put others there, the last word counting", () => {
+    const gone = treeAfter(override("remove", "bash"), origin([]), BASE, "now");
+    expect(gone).toMatchObject({ removed: ["bash"], replaced: [] });
+    expect(treeAfter(override("replace", "bash=6"), gone, BASE, "now")).toMatchObject({ removed: [], replaced: ["bash=6"] });
+    expect(treeAfter(override("reset", "bash"), gone, BASE, "now")).toEqual(state([]));
+    expect(treeAfter(override("reset"), gone, BASE, "now")).toEqual(state([]));
+  });
+
+  it("are of packages of the base only, and of such as are overridden", () => {
+    const notInstalled = (...packages: string[]): object => expect.objectContaining({ code: "NotInstalled", details: { packages } });
+    expect(() => treeAfter(override("remove", "bash", "vim"), origin(["vim"]), BASE, "now")).toThrow(notInstalled("vim"));
+    expect(() => treeAfter(override("replace", "vim=1"), origin([]), BASE, "now")).toThrow(notInstalled("vim=1"));
+    expect(() => treeAfter(override("reset", "bash"), origin([]), BASE, "now")).toThrow(notInstalled("bash"));
+  });
+
+  it("exclude a request for the same package", () => {
+    const gone = treeAfter(override("remove", "bash"), origin([]), BASE, "now");
+    expect(() => treeAfter(makeRequest("install", { packages: ["bash"] }), gone, BASE, "now")).toThrow(expect.objectContaining({ code: "Conflict" }));
+  });
+
+  it("and layers are taken back by reset, both or one of them", () => {
+    const now = { ...state(["vim"]), requestedLocal: [LOCAL], removed: ["bash"] };
+    expect(treeAfter(makeRequest("reset"), now, BASE, "now")).toEqual(state([]));
+    expect(treeAfter(makeRequest("reset", { action: "layers" }), now, BASE, "now")).toMatchObject({
+      requested: [],
+      requestedLocal: [],
+      removed: ["bash"],
+    });
+    expect(treeAfter(makeRequest("reset", { action: "overrides" }), now, BASE, "now")).toMatchObject({ requested: ["vim"], removed: [] });
+  });
+
+  it("sleep on a base that has not the package, as requests do on one that has", () => {
+    expect(inactiveOf({ ...state(["bash", "vim"]), removed: ["gone", "tzdata"] }, BASE)).toEqual(["bash", "gone"]);
+  });
+});
+
+describe("another base", () => {
+  it("is what is named, or what is followed, at its newest or at a revision", () => {
+    expect(chooseBase(makeRequest("rebase", { refspec: "other" }), origin([]))).toEqual({ refspec: "other" });
+    expect(chooseBase(makeRequest("rebase", { refspec: "other", revision: "1.2" }), origin([]))).toEqual({ refspec: "other", revision: "1.2" });
+    expect(chooseBase(makeRequest("deploy", { revision: "1.2" }), origin([]))).toEqual({ refspec: "debian:debian/13", revision: "1.2" });
+    expect(chooseBase(makeRequest("rebase", { followsApt: true }), origin([]))).toEqual({ commit: "now" });
+    expect(treeAfter(makeRequest("rebase", { refspec: "other", followsApt: true }), origin(["vim"]), BASE, "new")).toEqual({
+      ...state(["vim"], "new"),
+      refspec: "other",
+      followsApt: true,
+    });
   });
 });
