@@ -16,6 +16,14 @@ export interface AptWords {
   readonly words: readonly string[];
 }
 
+/** A person named the version, so an older one is meant, and a hold is lifted for it. */
+const AS_NAMED: AptConfig = [
+  ["APT::Get::allow-downgrades", "true"],
+  ["APT::Get::allow-change-held-packages", "true"],
+];
+/** apt knows where a local package is only once it has "downloaded" it; there is no network that it could use for others. */
+const FROM_FILES: AptConfig = [["APT::Get::Download", "true"]];
+
 /** The file of a kept local package. */
 export function localFileName(local: string): string {
   return `${hashOfLocal(local)}.deb`;
@@ -26,15 +34,10 @@ export function wordsFor(tree: TreeState, inactive: readonly string[]): AptWords
   const active = (specs: readonly string[]): string[] => specs.filter((spec) => !inactive.includes(spec));
   const paths = (locals: readonly string[]): string[] => active(locals).map((local) => join(INSIDE.locals, localFileName(local)));
   const replaces = active([...tree.replaced, ...tree.replacedLocal]).length > 0;
+  const hasLocals = active([...tree.requestedLocal, ...tree.replacedLocal]).length > 0;
   return {
     verb: tree.followsApt ? "dist-upgrade" : "install",
-    // A person named the version, so an older one is meant, and a hold is lifted for it.
-    config: replaces
-      ? [
-          ["APT::Get::allow-downgrades", "true"],
-          ["APT::Get::allow-change-held-packages", "true"],
-        ]
-      : [],
+    config: [...(replaces ? AS_NAMED : []), ...(hasLocals ? FROM_FILES : [])],
     words: [
       ...active(tree.requested),
       ...paths(tree.requestedLocal),
