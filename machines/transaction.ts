@@ -1,15 +1,28 @@
 /**
  * The chart of a run: which stages may follow which, where it may be cancelled, and that cleaning comes last, always. Pure:
- * no I/O, no timers; `src/scheduler` provides the actors. One invoke a stage, owned by the stage's state, so that leaving
- * `cancelling` means the work has ended and not just that it was told to (an abandoned promise would go on with its locks).
+ * no I/O, no timers; the work is done by the `RunWork` that an actor is given: one chart serves all runs, as making one takes
+ * longer than a run with nothing to do. One invoke a stage, owned by the stage's state, so that leaving `cancelling` means the
+ * work has ended and not just that it was told to (an abandoned promise would go on with its locks).
  */
 import { assign, fromPromise, setup } from "xstate";
 import type { ErrorValue } from "../src/model/errors.ts";
 import { STAGES, type Stage } from "../src/model/transaction.ts";
 
+/** What a run does when its chart says so. What is rejected with is an `ErrorValue`. */
+export interface RunWork {
+  /** Takes the stage's locks, journals the intent, does the work, notes the result. */
+  runStage(stage: Stage): Promise<StageVerdict>;
+  /** Tells the running stage to stop; its promise is still awaited. */
+  abortStage(): void;
+  /** Undoes what a failed deployment may have left; looks first. */
+  rollBack(): Promise<void>;
+  /** Removes work trees, children and mounts of the run. */
+  clean(): Promise<void>;
+}
+
 /** What the machine must know to decide; everything else is in the journal row. */
 export interface TransactionContext {
-  readonly runId: string;
+  readonly work: RunWork;
   /** The stages of this kind of run, in order; others where the run has come to do more, or less. */
   readonly stages: readonly Stage[];
   /** Why it will end as failed; set by the first failing stage. */
@@ -24,7 +37,7 @@ export type ResumePoint = Stage | "rollingBack" | "cleaning";
 
 /** What an actor of the machine is made from. */
 export interface TransactionInput {
-  readonly runId: string;
+  readonly work: RunWork;
   readonly stages: readonly Stage[];
   readonly resume?: { readonly at: ResumePoint | null; readonly error: ErrorValue | null; readonly cancelRequested: boolean };
 }
@@ -35,19 +48,14 @@ export type TransactionEvent = { type: "CANCEL" } | { type: "STAGE_BEGAN" } | { 
 /** How a stage ended well: go on, plan again because the sysroot or the request changed, even with fresh lists, or nothing more to do. */
 export type StageVerdict = "proceed" | "replan" | "refresh" | "settled";
 
-interface StageActorInput {
-  readonly runId: string;
-  readonly stage: Stage;
+interface ActorInput {
+  readonly work: RunWork;
 }
 
 interface DoneEvent {
   readonly output?: unknown;
   readonly error?: unknown;
 }
-
-const notProvided = async (): Promise<never> => {
-  throw new Error("actor not provided");
-};
 
 const base = setup({
   types: {
@@ -56,16 +64,12 @@ const base = setup({
     input: {} as TransactionInput,
   },
   actors: {
-    /** Takes the stage's locks, journals the intent, does the work, journals the result. Rejects with an `ErrorValue`. */
-    runStage: fromPromise<StageVerdict, StageActorInput>(notProvided),
-    /** Undoes what a failed deployment may have left; looks first. */
-    rollBack: fromPromise<void, { runId: string }>(notProvided),
-    /** Removes work trees, children and mounts of the run. */
-    clean: fromPromise<void, { runId: string }>(notProvided),
+    runStage: fromPromise<StageVerdict, ActorInput & { readonly stage: Stage }>(({ input }) => input.work.runStage(input.stage)),
+    rollBack: fromPromise<void, ActorInput>(({ input }) => input.work.rollBack()),
+    clean: fromPromise<void, ActorInput>(({ input }) => input.work.clean()),
   },
   actions: {
-    /** Tells the running stage to stop; the promise is still awaited. */
-    abortStage: () => {},
+    abortStage: ({ context }) => context.work.abortStage(),
     noteCancel: assign({ cancelRequested: true }),
     takeStages: assign({ stages: ({ context, event }) => (event.type === "RESHAPE" ? event.stages : context.stages) }),
     noteError: assign({
@@ -117,7 +121,7 @@ function cancellableStage(stage: Stage, description: string) {
     initial: "waiting" as const,
     invoke: {
       src: "runStage" as const,
-      input: ({ context }: { context: TransactionContext }) => ({ runId: context.runId, stage }),
+      input: ({ context }: { context: TransactionContext }) => ({ work: context.work, stage }),
       onDone: onStageDone(stage),
       onError: [
         { guard: "cancelRequested" as const, target: "#run.cleaning" },
@@ -137,7 +141,7 @@ function cancellableStage(stage: Stage, description: string) {
 export const transactionMachine = base.createMachine({
   id: "run",
   context: ({ input }) => ({
-    runId: input.runId,
+    work: input.work,
     stages: input.stages,
     error: input.resume?.error ?? null,
     cancelRequested: input.resume?.cancelRequested ?? false,
@@ -159,7 +163,7 @@ export const transactionMachine = base.createMachine({
       initial: "waiting",
       invoke: {
         src: "runStage",
-        input: ({ context }) => ({ runId: context.runId, stage: "deploying" as const }),
+        input: ({ context }) => ({ work: context.work, stage: "deploying" as const }),
         onDone: [{ guard: "mustReplan", target: "planning" }, { guard: "mustRefresh", target: "refreshing" }, { target: "cleaning" }],
         onError: [
           { guard: "cancelRequested", target: "cleaning" },
@@ -183,7 +187,7 @@ export const transactionMachine = base.createMachine({
       tags: "committed",
       invoke: {
         src: "rollBack",
-        input: ({ context }) => ({ runId: context.runId }),
+        input: ({ context }) => ({ work: context.work }),
         onDone: "cleaning",
         onError: "cleaning",
       },
@@ -193,7 +197,7 @@ export const transactionMachine = base.createMachine({
       tags: "committed",
       invoke: {
         src: "clean",
-        input: ({ context }) => ({ runId: context.runId }),
+        input: ({ context }) => ({ work: context.work }),
         onDone: "settling",
         onError: "settling",
       },

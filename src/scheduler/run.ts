@@ -2,8 +2,8 @@
  * One run: its actor, its locks, its progress and its journal row. The actor decides what comes next; everything that has an
  * effect goes through `#runStage`: locks, then a durable intent, then the effect, then a durable result.
  */
-import { type Actor, createActor, fromPromise } from "xstate";
-import { type StageVerdict, transactionMachine } from "../../machines/transaction.ts";
+import { type Actor, createActor } from "xstate";
+import { type RunWork, type StageVerdict, transactionMachine } from "../../machines/transaction.ts";
 import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
 import { type Request, type RequestClass, type RunState, type Stage, stagesOf } from "../model/transaction.ts";
 import { Aftermath } from "./aftermath.ts";
@@ -127,17 +127,9 @@ export class Run {
 
   /** Starts the actor: a new run from the beginning, one found in the journal where it was, or at its clean-up. */
   begin(): void {
-    const machine = transactionMachine.provide({
-      actors: {
-        runStage: fromPromise(({ input }) => this.#runStage(input.stage)),
-        rollBack: fromPromise(() => this.#aftermath.rollBack()),
-        clean: fromPromise(() => this.#aftermath.clean()),
-      },
-      actions: { abortStage: () => this.#abort.abort() },
-    });
     const resume = resumeOf(this.row);
     this.#record.change({ error: resume.error, cancelRequested: resume.cancelRequested });
-    const actor = createActor(machine, { input: { runId: this.id, stages: stagesOf(this.request), resume } });
+    const actor = createActor(transactionMachine, { input: { work: this.#work(), stages: stagesOf(this.request), resume } });
     this.#actor = actor;
     actor.subscribe({ next: () => this.#moved(), error: (error) => this.#deps.log.error({ err: error }, "the actor of a run failed") });
     actor.start();
@@ -201,6 +193,15 @@ export class Run {
     this.#abort.abort();
   }
 
+  #work(): RunWork {
+    return {
+      runStage: (stage) => this.#runStage(stage),
+      abortStage: () => this.#abort.abort(),
+      rollBack: () => this.#aftermath.rollBack(),
+      clean: () => this.#aftermath.clean(),
+    };
+  }
+
   async #runStage(stage: Stage): Promise<StageVerdict> {
     this.#abort = new AbortController();
     this.#interruption = null;
@@ -215,7 +216,7 @@ export class Run {
       if (stage === "assembling" && this.row.facts.plan?.epoch !== this.#deps.snapshots.current.epoch) return this.#replan();
       watch.began();
       const { request } = this.row;
-      const output = await this.#work(stage, signal);
+      const output = await this.#perform(stage, signal);
       this.#record.note(output.facts);
       if (output.verdict === "replan") {
         const verdict = this.#replan();
@@ -254,7 +255,7 @@ export class Run {
   }
 
   /** The stage's work, its locks held: a durable intent, then the effect. */
-  async #work(stage: Stage, signal: AbortSignal): Promise<StageOutput> {
+  async #perform(stage: Stage, signal: AbortSignal): Promise<StageOutput> {
     const { engines, snapshots } = this.#deps;
     this.#progress.begin(stage);
     this.#watchdog.enter(stage);

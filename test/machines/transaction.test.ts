@@ -1,12 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ActorRefFrom, createActor, fromPromise, type SnapshotFrom, waitFor } from "xstate";
+import { type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from "xstate";
 import { getShortestPaths } from "xstate/graph";
-import { type ResumePoint, type StageVerdict, type TransactionInput, transactionMachine } from "../../machines/transaction.ts";
+import { type ResumePoint, type RunWork, type TransactionInput, transactionMachine } from "../../machines/transaction.ts";
 import type { ErrorValue } from "../../src/model/errors.ts";
-import { FINAL_STATES, KINDS, STAGES, STAGES_OF, type Stage } from "../../src/model/transaction.ts";
+import { FINAL_STATES, KINDS, STAGES, STAGES_OF } from "../../src/model/transaction.ts";
 
 type Snapshot = SnapshotFrom<typeof transactionMachine>;
+
+/** Work that never ends by itself. */
+const HANGING: RunWork = {
+  runStage: () => new Promise<never>(() => undefined),
+  abortStage: () => undefined,
+  rollBack: () => new Promise<never>(() => undefined),
+  clean: () => new Promise<never>(() => undefined),
+};
 
 const FAILURE: ErrorValue = { code: "ScriptFailed", message: "cannot configure nginx: exit status 1" };
 
@@ -42,7 +50,7 @@ function allStates(): string[] {
     .map((state) => state.path.join("."));
 }
 
-const inputs: TransactionInput[] = KINDS.map((kind) => ({ runId: "run", stages: STAGES_OF[kind] }));
+const inputs: TransactionInput[] = KINDS.map((kind) => ({ work: HANGING, stages: STAGES_OF[kind] }));
 
 describe("the chart of a run", () => {
   it("has no state that no kind of run can come to", () => {
@@ -116,8 +124,8 @@ describe("the chart of a run", () => {
   it("is taken up again in any state that the journal may name", () => {
     const points: ResumePoint[] = [...STAGES, "rollingBack", "cleaning"];
     for (const at of points) {
-      const actor = createActor(transactionMachine.provide({ actors: hanging() }), {
-        input: { runId: "run", stages: STAGES, resume: { at, error: null, cancelRequested: false } },
+      const actor = createActor(transactionMachine, {
+        input: { work: HANGING, stages: STAGES, resume: { at, error: null, cancelRequested: false } },
       });
       actor.start();
       expect(namesIn(actor.getSnapshot().value)[0]).toBe(at);
@@ -126,15 +134,6 @@ describe("the chart of a run", () => {
     }
   });
 });
-
-function hanging() {
-  const never = new Promise<never>(() => undefined);
-  return {
-    runStage: fromPromise<StageVerdict, { runId: string; stage: Stage }>(() => never),
-    rollBack: fromPromise<void, { runId: string }>(() => never),
-    clean: fromPromise<void, { runId: string }>(() => never),
-  };
-}
 
 type Fate = "proceed" | "replan" | "settled" | "fail" | "hang";
 
@@ -154,45 +153,43 @@ describe("a run", () => {
           let actor: ActorRefFrom<typeof transactionMachine> | undefined;
           const step = (name: string): Promise<void> => scheduler.schedule(Promise.resolve(), name);
 
-          const machine = transactionMachine.provide({
-            actors: {
-              runStage: fromPromise<StageVerdict, { runId: string; stage: Stage }>(async ({ input }) => {
-                running += 1;
-                log.push(input.stage);
-                abort = new AbortController();
-                const { signal } = abort;
-                try {
-                  await step(`${input.stage} waits`);
-                  if (signal.aborted) throw FAILURE;
-                  actor?.send({ type: "STAGE_BEGAN" });
-                  await step(`${input.stage} works`);
-                  const fate = fates.shift() ?? "proceed";
-                  if (fate === "fail") throw FAILURE;
-                  if (fate !== "hang") return fate;
-                  // A stage that hangs is stopped by a cancel, or by its own deadline where none comes.
-                  await step(`${input.stage} hangs`);
-                  throw FAILURE;
-                } finally {
-                  await step(`${input.stage} ends its children`);
-                  running -= 1;
-                }
-              }),
-              rollBack: fromPromise(async () => {
-                expect(running).toBe(0);
-                log.push("rollBack");
-                await step("rolls back");
-                if (!undoes) throw FAILURE;
-              }),
-              clean: fromPromise(async () => {
-                expect(running).toBe(0);
-                log.push("clean");
-                await step("cleans");
-                if (!cleans) throw FAILURE;
-              }),
+          const work: RunWork = {
+            runStage: async (stage) => {
+              running += 1;
+              log.push(stage);
+              abort = new AbortController();
+              const { signal } = abort;
+              try {
+                await step(`${stage} waits`);
+                if (signal.aborted) throw FAILURE;
+                actor?.send({ type: "STAGE_BEGAN" });
+                await step(`${stage} works`);
+                const fate = fates.shift() ?? "proceed";
+                if (fate === "fail") throw FAILURE;
+                if (fate !== "hang") return fate;
+                // A stage that hangs is stopped by a cancel, or by its own deadline where none comes.
+                await step(`${stage} hangs`);
+                throw FAILURE;
+              } finally {
+                await step(`${stage} ends its children`);
+                running -= 1;
+              }
             },
-            actions: { abortStage: () => abort.abort() },
-          });
-          actor = createActor(machine, { input: { runId: "run", stages: STAGES_OF[kind] } });
+            abortStage: () => abort.abort(),
+            rollBack: async () => {
+              expect(running).toBe(0);
+              log.push("rollBack");
+              await step("rolls back");
+              if (!undoes) throw FAILURE;
+            },
+            clean: async () => {
+              expect(running).toBe(0);
+              log.push("clean");
+              await step("cleans");
+              if (!cleans) throw FAILURE;
+            },
+          };
+          actor = createActor(transactionMachine, { input: { work, stages: STAGES_OF[kind] } });
           const ended = waitFor(actor, (snapshot) => snapshot.status === "done", { timeout: 5000 });
           actor.start();
           let obeyed = false;
