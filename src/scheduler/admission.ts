@@ -115,7 +115,13 @@ export class Admission {
     this.#pump();
   }
 
-  /** A run has ended: its slot is free, and those that waited for it may go on. */
+  /** A run has nothing more to do, though its end is not durable yet: whoever does not depend on that may have its slot. */
+  ending(run: Run): void {
+    const entry = this.#entries.get(run.id);
+    if (entry !== undefined && this.#active[entry.pool].delete(entry)) this.#pump();
+  }
+
+  /** A run has ended: those that waited for it may go on. */
   ended(run: Run): void {
     const entry = this.#entries.get(run.id);
     if (entry === undefined) return;

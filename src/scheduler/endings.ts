@@ -10,7 +10,7 @@ import type { Clock } from "./clock.ts";
 import type { Member } from "./members.ts";
 import type { Meter } from "./meter.ts";
 import { persist } from "./persist.ts";
-import type { Journal, TransactionRow } from "./ports.ts";
+import type { Journal, RunRow, TransactionRow } from "./ports.ts";
 import { endErrorOf } from "./rows.ts";
 import type { Run } from "./run.ts";
 import type { RunDeps } from "./run-deps.ts";
@@ -26,14 +26,23 @@ export interface EndingsParts {
   readonly keepTransactions: number;
   readonly epoch: () => number;
   readonly emitFinished: (view: ReturnType<typeof endedView>) => void;
-  /** The run has ended, its row durable: its slot is free. */
+  /** The run has nothing more to do: its slot is free while its end is written. */
+  readonly onRunEnding: (run: Run) => void;
+  /** The run has ended, its row durable. */
   readonly onRunEnded: (run: Run) => void;
   /** Takes the members of a failed run apart: one run for each group. */
   readonly split: (run: Run, groups: readonly (readonly Member[])[]) => Promise<void>;
   readonly isClosing: () => boolean;
 }
 
-/** Ended transactions between two trims of the journal. */
+/** A transaction that ends, with its run as it was then. */
+interface End {
+  readonly member: Member;
+  readonly run: RunRow;
+  readonly row: TransactionRow;
+}
+
+/** Runs that end between two trims of the journal, at least; a trim looks at all that is kept, so that it is a tenth of that where it is more. */
 const TRIM_EVERY = 50;
 /** Failures that are nobody's request's: trying the parts would end in the same. */
 const FOR_ALL: readonly ErrorCode[] = ["Cancelled", "Internal", "DeployFailed", "JournalCorrupt"];
@@ -55,7 +64,7 @@ export class Endings {
 
   /** The run is in a final state: its row is written, and its members are ended, or taken apart. */
   async runEnded(run: Run): Promise<void> {
-    const { board, meter, journal } = this.#parts;
+    const { board, meter, journal, keepTransactions } = this.#parts;
     const state = run.row.state as FinalState;
     meter.count("runs_total", { kind: run.request.kind, state });
     const groups = state === "failed" && !FOR_ALL.includes(run.row.error?.code ?? "Internal") ? groupsOf(board.members.of(run)) : [];
@@ -64,30 +73,53 @@ export class Endings {
       this.#parts.onRunEnded(run);
       return;
     }
-    await this.#persist(() => journal.updateRun(run.row));
+    const error = endErrorOf(run.row);
+    const members = board.members.of(run);
+    const close = (member: Member): Promise<End | null> => this.#close(member, state, error);
+    const closing = members.filter(({ announced }) => announced).map(close);
+    // Nobody is held up by one whose first row is still being written.
+    const late = members.filter(({ announced }) => !announced).map(close);
+    this.#parts.onRunEnding(run);
+    const closed = (await Promise.all(closing)).filter((end) => end !== null);
+    await this.#persist(() => run.end(closed.map(({ row }) => row)));
     this.#parts.onRunEnded(run);
-    // At once, so that their rows share a commit.
-    await Promise.all(board.members.of(run).map((member) => this.end(member, state, endErrorOf(run.row))));
+    for (const end of closed) this.#tell(end);
+    await Promise.all(late.map((end) => this.#endAlone(end)));
     this.#endedSinceTrim += 1;
-    if (this.#endedSinceTrim < TRIM_EVERY) return;
+    if (this.#endedSinceTrim < Math.max(TRIM_EVERY, keepTransactions / 10)) return;
     this.#endedSinceTrim = 0;
-    await journal.trim(this.#parts.keepTransactions);
+    await journal.trim(keepTransactions);
   }
 
-  /** Ends one transaction: durable first, then told. Whoever comes first decides how it ends. */
+  /** Ends one transaction whose run goes on or has ended before: durable first, then told. Whoever comes first decides how it ends. */
   async end(member: Member, state: FinalState, error: ErrorValue | null): Promise<void> {
     if (member.ending) return;
+    await this.#endAlone(this.#close(member, state, error));
+  }
+
+  async #endAlone(closing: Promise<End | null>): Promise<void> {
+    const end = await closing;
+    if (end === null) return;
+    await this.#persist(() => this.#parts.journal.endTransactions([end.row]));
+    this.#tell(end);
+  }
+
+  /** Takes a member out of its run, at once; how it ends, or null where it never came to be. */
+  async #close(member: Member, state: FinalState, error: ErrorValue | null): Promise<End | null> {
     member.ending = true;
     member.stopWaiting();
-    const { board, journal, log, meter, clock, epoch, emitFinished } = this.#parts;
-    // The run goes on: what it had done by now is what this one gets.
+    // The run may go on: what it had done by now is what this one gets.
     const run = member.run.row;
-    if (!(await member.created)) return;
-    board.announce(member);
-    const { id } = member.row;
+    if (!(await member.created)) return null;
+    this.#parts.board.announce(member);
     const result = state === "finished" ? resultOf(run) : null;
-    const row: TransactionRow = { ...member.row, state, error, result, endedMs: clock.now() };
-    await this.#persist(() => journal.endTransactions([row]));
+    return { member, run, row: { ...member.row, state, error, result, endedMs: this.#parts.clock.now() } };
+  }
+
+  /** It is durable. */
+  #tell({ member, run, row }: End): void {
+    const { board, log, meter, epoch, emitFinished } = this.#parts;
+    const { id, state, error } = row;
     board.flush(id);
     board.members.remove(member);
     meter.count("transactions_total", { kind: row.request.kind, state });

@@ -23,7 +23,7 @@ export interface StageIo {
   message(level: RunMessage["level"], text: string): void;
 }
 
-/** Facts that stages leave for later ones; journalled after each stage, so plain JSON values only. */
+/** Facts that stages leave for later ones; journalled with what comes after the stage, so plain JSON values only. */
 export interface RunFacts {
   /** The transaction that the run was made for; it may have left while others stayed. */
   readonly transactionId?: string;
@@ -143,7 +143,7 @@ export interface RunRow {
   readonly updatedMs: number;
 }
 
-/** One step of the journal: an intent is durable before its effect starts. */
+/** One step of the journal: an intent is durable before its effect starts; the end of a stage shares the commit of what comes next. */
 export interface StepRow {
   readonly runId: string;
   readonly stage: string;
@@ -157,7 +157,10 @@ export interface Journal {
   create(transaction: TransactionRow, run: RunRow): Promise<void>;
   /** Writes runs, new ones among them, and which run each of the transactions belongs to, in one commit. */
   regroup(runs: readonly RunRow[], transactions: readonly TransactionRow[]): Promise<void>;
-  updateRun(run: RunRow, step?: StepRow): Promise<void>;
+  updateRun(run: RunRow, ...steps: readonly StepRow[]): Promise<void>;
+  /** Ends a run and the transactions that end with it, in one commit. */
+  endRun(run: RunRow, steps: readonly StepRow[], transactions: readonly TransactionRow[]): Promise<void>;
+  /** Ends transactions whose run goes on, or had ended before. */
   endTransactions(rows: readonly TransactionRow[]): Promise<void>;
   /** Appends messages; need not be durable at once. */
   addMessages(runId: string, messages: readonly RunMessage[]): Promise<void>;

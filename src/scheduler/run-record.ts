@@ -1,7 +1,7 @@
 /** The journal row of a run: changed in memory at once, and written as a whole. */
 import type { Stage, StageTiming } from "../model/transaction.ts";
 import type { Clock } from "./clock.ts";
-import type { Journal, RunFacts, RunRow, StepRow } from "./ports.ts";
+import type { Journal, RunFacts, RunRow, StepRow, TransactionRow } from "./ports.ts";
 
 /** One run's row. */
 export class RunRecord {
@@ -9,6 +9,7 @@ export class RunRecord {
   readonly #clock: Clock;
   readonly #bootId: string;
   #row: RunRow;
+  #owed: readonly StepRow[] = [];
 
   constructor(row: RunRow, { journal, clock, bootId }: { readonly journal: Journal; readonly clock: Clock; readonly bootId: string }) {
     this.#row = row;
@@ -39,11 +40,36 @@ export class RunRecord {
     this.change({ facts });
   }
 
-  /** Resolves when the row is durable, with the step where there is one. */
-  async save(stage?: Stage, phase?: StepRow["phase"]): Promise<void> {
+  /** A step that needs no commit of its own: nothing that follows relies on it before the next row is durable. */
+  owe(stage: Stage, phase: StepRow["phase"]): void {
+    this.#owed = [...this.#owed, { runId: this.#row.id, stage, phase, atMs: this.#clock.now() }];
+  }
+
+  /** Resolves when the row is durable, with the steps that are owed. */
+  async save(): Promise<void> {
+    await this.#write((steps) => this.#journal.updateRun(this.#row, ...steps));
+  }
+
+  /** Resolves when the step, the row and the steps that are owed are durable. */
+  async step(stage: Stage, phase: StepRow["phase"]): Promise<void> {
     const atMs = this.#clock.now();
-    this.change({ updatedMs: atMs, bootId: this.#bootId });
-    const step = stage === undefined || phase === undefined ? undefined : { runId: this.#row.id, stage, phase, atMs };
-    await this.#journal.updateRun(this.#row, step);
+    await this.#write((steps) => this.#journal.updateRun(this.#row, ...steps, { runId: this.#row.id, stage, phase, atMs }));
+  }
+
+  /** Resolves when the row is durable as the last one, with the steps that are owed and the transactions that end with it. */
+  async end(transactions: readonly TransactionRow[]): Promise<void> {
+    await this.#write((steps) => this.#journal.endRun(this.#row, steps, transactions));
+  }
+
+  async #write(write: (steps: readonly StepRow[]) => Promise<void>): Promise<void> {
+    this.change({ updatedMs: this.#clock.now(), bootId: this.#bootId });
+    const steps = this.#owed;
+    this.#owed = [];
+    try {
+      await write(steps);
+    } catch (error) {
+      this.#owed = [...steps, ...this.#owed];
+      throw error;
+    }
   }
 }

@@ -1,13 +1,14 @@
 /**
  * One run: its actor, its locks, its progress and its journal row. The actor decides what comes next; everything that has an
- * effect goes through `#runStage`: locks, then a durable intent, then the effect, then a durable result.
+ * effect goes through `#runStage`: locks, then a durable intent, then the effect; what was done to the sysroot is durable before
+ * anything follows, the end of any other stage shares the commit of what follows.
  */
 import { type Actor, createActor } from "xstate";
 import { type RunWork, type StageVerdict, transactionMachine } from "../../machines/transaction.ts";
 import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.ts";
 import { type Request, type RequestClass, type RunState, type Stage, stagesOf } from "../model/transaction.ts";
 import { Aftermath } from "./aftermath.ts";
-import type { RunRow, StageIo, StageOutput } from "./ports.ts";
+import type { RunRow, StageIo, StageOutput, TransactionRow } from "./ports.ts";
 import { resumeOf } from "./resume.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { RunLocks } from "./run-locks.ts";
@@ -173,6 +174,11 @@ export class Run {
     this.#record.note({ splinter: true });
   }
 
+  /** Writes that it has ended, in one commit with the transactions that end with it. */
+  async end(transactions: readonly TransactionRow[]): Promise<void> {
+    await this.#record.end(transactions);
+  }
+
   /** It will never begin: nothing of it is left running. */
   abandon(): void {
     this.#watchdog.leave();
@@ -220,7 +226,7 @@ export class Run {
       this.#record.note(output.facts);
       if (output.verdict === "replan") {
         const verdict = this.#replan();
-        await this.#record.save(stage, "done");
+        this.#record.owe(stage, "done");
         return verdict;
       }
       const timing = watch.worked(request.kind, output.cached);
@@ -229,9 +235,9 @@ export class Run {
         // What stands is neither undone nor told as failed because of a row.
         await this.#deps.afterEffect(this, async () => {
           await this.#deps.snapshots.refresh();
-          await this.#record.save(stage, "done");
+          await this.#record.step(stage, "done");
         });
-      } else await this.#record.save(stage, "done");
+      } else this.#record.owe(stage, "done");
       this.#report(stage, 1);
       if (stage !== "assembling") this.#locks.release();
       this.#deps.onStageDone(this, timing);
@@ -264,7 +270,7 @@ export class Run {
     const first = stage === "deploying" && this.row.facts.deploymentsBefore === undefined;
     if (first) await snapshots.refresh();
     this.#record.note(first ? { deploymentsBefore: snapshots.current.deployments.map((d) => d.id) } : {});
-    await this.#record.save(stage, "intent");
+    await this.#record.step(stage, "intent");
     const why = stage === "refreshing" && isUnasked(this) ? await engines.whyNotNow() : null;
     if (why !== null) return skipped(why, this);
     const { request, facts } = this.row;
@@ -319,7 +325,7 @@ export class Run {
     if (value.code === "Internal") this.#deps.log.error({ run: this.id, stage, err: error }, "a stage failed unexpectedly");
     if (!cancelled) this.#record.change({ error: this.row.error ?? value });
     await this.#record
-      .save(stage, "failed")
+      .step(stage, "failed")
       .catch((cause: unknown) => this.#deps.log.error({ run: this.id, err: cause }, "the journal refused a row"));
     return value;
   }

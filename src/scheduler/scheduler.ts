@@ -103,6 +103,7 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
       keepTransactions,
       epoch,
       emitFinished: (view) => this.emit("finished", view),
+      onRunEnding: (run) => this.#admission.ending(run),
       onRunEnded: (run) => {
         this.#admission.ended(run);
         this.#board.forget(run);

@@ -154,7 +154,9 @@ export class Groups {
       case "regroup":
         return this.#tables.regroup(args[0] as readonly RunRow[], args[1] as readonly TransactionRow[]);
       case "updateRun":
-        return this.#tables.updateRun(args[0] as RunRow, args[1] as StepRow | undefined);
+        return this.#tables.updateRun(args[0] as RunRow, args[1] as readonly StepRow[]);
+      case "endRun":
+        return this.#tables.endRun(args[0] as RunRow, args[1] as readonly StepRow[], args[2] as readonly TransactionRow[]);
       case "endTransactions":
         return this.#tables.endTransactions(args[0] as readonly TransactionRow[]);
       case "addMessages":

@@ -87,8 +87,12 @@ class ThreadedJournal implements SqliteJournal {
     await this.#call("regroup", runs, transactions);
   }
 
-  async updateRun(run: RunRow, step?: StepRow): Promise<void> {
-    await this.#call("updateRun", run, step);
+  async updateRun(run: RunRow, ...steps: readonly StepRow[]): Promise<void> {
+    await this.#call("updateRun", run, steps);
+  }
+
+  async endRun(run: RunRow, steps: readonly StepRow[], transactions: readonly TransactionRow[]): Promise<void> {
+    await this.#call("endRun", run, steps, transactions);
   }
 
   async endTransactions(rows: readonly TransactionRow[]): Promise<void> {

@@ -45,15 +45,21 @@ export class Tables {
   }
 
   /** Throws NotFound. */
-  updateRun(run: RunRow, step?: StepRow): void {
+  updateRun(run: RunRow, steps: readonly StepRow[]): void {
     const { changes } = this.#sql(
       `update run set request = @request, state = @state, facts = @facts, timings = @timings, error = @error,
        cancel_requested = @cancelRequested, resumed = @resumed, boot_id = @bootId, created_ms = @createdMs, updated_ms = @updatedMs,
        ended = @ended where id = @id`,
     ).run(runValues(run));
     if (changes === 0) throw new AptOstreeError("NotFound", `cannot journal run ${run.id}: it is not in the journal`);
-    if (step !== undefined)
-      this.#sql("insert into step (run_id, stage, phase, at_ms) values (?, ?, ?, ?)").run(step.runId, step.stage, step.phase, step.atMs);
+    for (const { runId, stage, phase, atMs } of steps)
+      this.#sql("insert into step (run_id, stage, phase, at_ms) values (?, ?, ?, ?)").run(runId, stage, phase, atMs);
+  }
+
+  /** Throws NotFound. */
+  endRun(run: RunRow, steps: readonly StepRow[], transactions: readonly TransactionRow[]): void {
+    this.updateRun(run, steps);
+    this.endTransactions(transactions);
   }
 
   /** Throws NotFound. */
@@ -119,10 +125,10 @@ export class Tables {
   }
 
   trim(keep: number): void {
-    this.#sql("delete from tx where state <> 'active' and seq not in (select seq from tx where state <> 'active' order by seq desc limit ?)").run(
-      keep,
-    );
-    this.#sql("delete from run where ended = 1 and id not in (select run_id from tx)").run();
+    this.#sql(
+      `delete from tx where state <> 'active' and seq <= (select seq from tx where state <> 'active' order by seq desc limit 1 offset ?)`,
+    ).run(keep);
+    this.#sql("delete from run where ended = 1 and not exists (select 1 from tx where tx.run_id = run.id)").run();
   }
 
   /** What has ended stays as it is: whoever comes late to a run must not begin it again. */

@@ -55,17 +55,19 @@ export class SimulatedJournal implements Journal {
     });
   }
 
-  async updateRun(run: RunRow, _step?: StepRow): Promise<void> {
+  async updateRun(run: RunRow): Promise<void> {
     await this.#write(() => void this.#disk.runs.set(run.id, copy(run)));
   }
 
-  async endTransactions(rows: readonly TransactionRow[]): Promise<void> {
+  async endRun(run: RunRow, _steps: readonly StepRow[], transactions: readonly TransactionRow[]): Promise<void> {
     await this.#write(() => {
-      for (const row of rows) {
-        if (this.#known(row.id).state !== "active") throw new AptOstreeError("Internal", `internal error: ${row.id} ends twice`);
-        this.#disk.transactions.set(row.id, copy(row));
-      }
+      this.#disk.runs.set(run.id, copy(run));
+      this.#endTransactions(transactions);
     });
+  }
+
+  async endTransactions(rows: readonly TransactionRow[]): Promise<void> {
+    await this.#write(() => this.#endTransactions(rows));
   }
 
   async addMessages(runId: string, messages: readonly RunMessage[]): Promise<void> {
@@ -138,6 +140,13 @@ export class SimulatedJournal implements Journal {
     const row = this.#disk.transactions.get(id);
     if (row === undefined) throw new AptOstreeError("NotFound", `cannot journal ${id}: it is not in the journal`);
     return row;
+  }
+
+  #endTransactions(rows: readonly TransactionRow[]): void {
+    for (const row of rows) {
+      if (this.#known(row.id).state !== "active") throw new AptOstreeError("Internal", `internal error: ${row.id} ends twice`);
+      this.#disk.transactions.set(row.id, copy(row));
+    }
   }
 
   #putRun(run: RunRow): void {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { AptOstreeError } from "../../src/model/errors.ts";
+import type { StepRow } from "../../src/scheduler/ports.ts";
 import { World } from "../harness/controlled-engines.ts";
 import { Daemon, type Faults } from "../harness/daemon.ts";
 
@@ -15,15 +16,17 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+const isDeployed = ({ stage, phase }: StepRow): boolean => stage === "deploying" && phase === "done";
+
 /** The row that says that the deployment is done finds no room, once. */
 const fullAfterDeploying: Faults = (real) => {
   let struck = false;
   return {
-    updateRun: async (run, step) => {
-      const strikes = !struck && step?.stage === "deploying" && step.phase === "done";
+    updateRun: async (run, ...steps) => {
+      const strikes = !struck && steps.some(isDeployed);
       struck ||= strikes;
       if (strikes) throw new AptOstreeError("NoSpace", "cannot use the journal: full");
-      await real.updateRun(run, step);
+      await real.updateRun(run, ...steps);
     },
   };
 };
@@ -48,11 +51,11 @@ it("a deployment stands when the journal breaks under it: the next daemon will f
     world,
     // Every step fails from then on; the row of the run's end, which would end the daemon, is not answered.
     faults: (real) => ({
-      updateRun: async (run, step) => {
-        isBroken ||= step?.stage === "deploying" && step.phase === "done";
-        if (isBroken && step === undefined) return await new Promise<never>(() => undefined);
+      endRun: () => new Promise<never>(() => undefined),
+      updateRun: async (run, ...steps) => {
+        isBroken ||= steps.some(isDeployed);
         if (isBroken) throw new AptOstreeError("Internal", "cannot use the journal: disk I/O error");
-        await real.updateRun(run, step);
+        await real.updateRun(run, ...steps);
       },
     }),
   });

@@ -369,9 +369,9 @@ describe("a cancel", () => {
   it("that cannot be journalled is refused and changes nothing", async () => {
     let full = false;
     const daemon = await start((real) => ({
-      updateRun: async (run, step) => {
+      updateRun: async (run, ...steps) => {
         if (full) throw FULL_DISK;
-        await real.updateRun(run, step);
+        await real.updateRun(run, ...steps);
       },
     }));
     const gate = daemon.engines.hold("assembling");
@@ -496,10 +496,10 @@ describe("a request", () => {
   it("ends even where the disk is full at that moment: it is written when there is space again", async () => {
     let failures = 0;
     const daemon = await start((real) => ({
-      endTransactions: async (rows) => {
+      endRun: async (...end) => {
         failures += 1;
         if (failures === 1) throw FULL_DISK;
-        await real.endTransactions(rows);
+        await real.endRun(...end);
       },
     }));
     const id = await daemon.submit("refresh");
