@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { AptOstreeError, fromErrorValue } from "../model/errors.ts";
 import type { RunMessage } from "../model/transaction.ts";
 import type { Journal, RunRow, StepRow, TransactionRow } from "../scheduler/ports.ts";
-import type { CallName, FromWorker, WorkerData } from "./protocol.ts";
+import type { CallName, FromWorker, ToWorker, WorkerData } from "./protocol.ts";
 
 /** What a group commit saves, for metrics: `commits` transactions were enough for `calls` calls. */
 export interface JournalCounters {
@@ -61,6 +61,7 @@ class ThreadedJournal implements SqliteJournal {
   readonly setAside: string | null;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  #outbox: ToWorker[] = [];
   /** Why no call can be made any more. */
   #gone: AptOstreeError | null = null;
   #closing: Promise<void> | null = null;
@@ -158,13 +159,33 @@ class ThreadedJournal implements SqliteJournal {
     this.#calls += 1;
     const id = this.#calls;
     return new Promise((resolve, reject) => {
-      try {
-        this.#worker.postMessage({ id, name, args });
-        this.#pending.set(id, { resolve, reject });
-      } catch (error) {
-        reject(new AptOstreeError("Internal", `internal error: ${name} is given what is no plain value`, { cause: error }));
-      }
+      this.#pending.set(id, { resolve, reject });
+      // Whatever is asked for in one turn goes in one message, and so most often into one commit.
+      if (this.#outbox.length === 0) process.nextTick(() => this.#post());
+      this.#outbox.push({ id, name, args } as ToWorker);
     });
+  }
+
+  #post(): void {
+    const calls = this.#outbox;
+    this.#outbox = [];
+    try {
+      this.#worker.postMessage(calls);
+    } catch {
+      // One of them holds what is no plain value.
+      for (const call of calls) this.#postAlone(call);
+    }
+  }
+
+  #postAlone(call: ToWorker): void {
+    try {
+      this.#worker.postMessage([call]);
+    } catch (error) {
+      this.#pending
+        .get(call.id)
+        ?.reject(new AptOstreeError("Internal", `internal error: ${call.name} is given what is no plain value`, { cause: error }));
+      this.#pending.delete(call.id);
+    }
   }
 
   #answered(message: FromWorker): void {

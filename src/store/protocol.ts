@@ -18,7 +18,7 @@ export interface Close {
   readonly name: "close";
 }
 
-/** What the thread is sent. */
+/** What the thread is sent, in lists. */
 export type ToWorker = Call | Close;
 
 /** The answer to one call. */

@@ -7,7 +7,7 @@ import { AptOstreeError } from "../model/errors.ts";
 import { openDatabase } from "./database.ts";
 import { failure } from "./failures.ts";
 import { Groups } from "./group.ts";
-import type { Answer, Call, FromWorker, ToWorker, WorkerData } from "./protocol.ts";
+import type { Answer, FromWorker, ToWorker, WorkerData } from "./protocol.ts";
 
 /** Bounds how long the first of a group waits for the last. */
 const MAX_GROUP = 512;
@@ -43,17 +43,12 @@ function serve(port: MessagePort, path: string): void {
     }
   };
 
-  port.on("message", (first: ToWorker) => {
-    const calls: Call[] = [];
-    let closeId: number | null = null;
-    for (let next: ToWorker | undefined = first; next !== undefined; next = calls.length < MAX_GROUP ? poll(port) : undefined) {
-      if (next.name !== "close") {
-        calls.push(next);
-        continue;
-      }
-      closeId = next.id;
-      break;
-    }
+  port.on("message", (first: readonly ToWorker[]) => {
+    const group = [...first];
+    for (let next = poll(port); next !== undefined; next = group.length < MAX_GROUP ? poll(port) : undefined) group.push(...next);
+    // Nothing is asked for after the end.
+    const calls = group.filter((call) => call.name !== "close");
+    const closeId = group.find(({ name }) => name === "close")?.id ?? null;
     const answers = groups.run(calls);
     if (closeId === null) {
       send({ kind: "answers", answers, commits: groups.commits });
@@ -67,8 +62,8 @@ function serve(port: MessagePort, path: string): void {
   send({ kind: "ready", setAside });
 }
 
-function poll(port: MessagePort): ToWorker | undefined {
-  return (receiveMessageOnPort(port) as { message: ToWorker } | undefined)?.message;
+function poll(port: MessagePort): readonly ToWorker[] | undefined {
+  return (receiveMessageOnPort(port) as { message: readonly ToWorker[] } | undefined)?.message;
 }
 
 if (parentPort === null) throw new AptOstreeError("Internal", "internal error: the journal's thread was started as a program");
