@@ -30,6 +30,7 @@ export const ERRORS = {
   Unavailable: { exitStatus: 1, meaning: "The daemon cannot be reached on the bus." },
   ConfigInvalid: { exitStatus: 1, meaning: "A configuration or tree file cannot be read or has a wrong value." },
   JournalCorrupt: { exitStatus: 1, meaning: "The journal is damaged; it was set aside and its state rebuilt from the sysroot." },
+  JournalTooNew: { exitStatus: 1, meaning: "A newer apt-ostree wrote the journal in a way that this one cannot read." },
   Internal: { exitStatus: 1, meaning: "A bug in apt-ostree; the daemon's log has the details." },
 } as const satisfies Record<string, { exitStatus: number; meaning: string }>;
 

@@ -2,11 +2,15 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
 import Database from "better-sqlite3";
+import { AptOstreeError } from "../model/errors.ts";
 import { failure, isDamage } from "./failures.ts";
 import { type Migration, migration as migration0001 } from "./migrations/0001.ts";
 import { migration as migration0002 } from "./migrations/0002.ts";
 
-const MIGRATIONS: readonly Migration[] = [migration0001, migration0002];
+/** The steps of the schema, in order; the version of the last is that of this daemon. */
+export const MIGRATIONS: readonly Migration[] = [migration0001, migration0002];
+/** The counter that holds the greatest `readableFrom` of the steps that a journal has been through. */
+const READABLE_FROM = "readable-from";
 /** How long another program (sqlite3(1), a backup) may hold the database before a write gives up. */
 const BUSY_TIMEOUT_MS = 5000;
 /** So many of the newest transactions are looked at value by value; it is the most that is ever listed. */
@@ -23,17 +27,17 @@ export interface OpenedDatabase {
 /**
  * Opens the database at `path`, creating it and its directory where they are missing. A damaged one is moved to
  * PATH.corrupt-TIME (with its -wal and -shm, where SQLite has not merged them yet) and a new one is begun. Throws NoSpace,
- * ConfigInvalid or Busy naming the path.
+ * ConfigInvalid, Busy or JournalTooNew naming the path. `steps` are those of another version, for tests.
  */
-export function openDatabase(path: string): OpenedDatabase {
+export function openDatabase(path: string, steps: readonly Migration[] = MIGRATIONS): OpenedDatabase {
   try {
     mkdirSync(dirname(path), { recursive: true });
     try {
-      return { db: openSound(path), setAside: null };
+      return { db: openSound(path, steps), setAside: null };
     } catch (error) {
       if (!isDamage(error)) throw error;
       const setAside = moveAside(path);
-      const db = openSound(path);
+      const db = openSound(path, steps);
       seedEpoch(db);
       return { db, setAside };
     }
@@ -42,7 +46,7 @@ export function openDatabase(path: string): OpenedDatabase {
   }
 }
 
-function openSound(path: string): Database.Database {
+function openSound(path: string, steps: readonly Migration[]): Database.Database {
   const db = new Database(path, { timeout: BUSY_TIMEOUT_MS });
   try {
     db.pragma("journal_mode = WAL");
@@ -51,7 +55,8 @@ function openSound(path: string): Database.Database {
     db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`);
     const verdict: unknown = db.pragma("quick_check(1)", { simple: true });
     if (verdict !== "ok") throw damage(String(verdict));
-    migrate(db);
+    refuseTooNew(db, path, steps);
+    migrate(db, steps);
     const unreadable = unreadableRows(db);
     if (unreadable.length > 0) throw damage(`${unreadable.join(", ")} cannot be read`);
     return db;
@@ -61,17 +66,32 @@ function openSound(path: string): Database.Database {
   }
 }
 
+/** Known before anything is written or missed: what a newer daemon renamed would look like damage. */
+function refuseTooNew(db: Database.Database, path: string, steps: readonly Migration[]): void {
+  const known = steps.at(-1)?.version ?? 0;
+  if (versionOf(db) <= known) return;
+  const readableFrom = db.prepare<[string], number>("select value from counter where name = ?").pluck().get(READABLE_FROM) ?? 1;
+  if (readableFrom <= known) return;
+  const details = { path, version: versionOf(db), readableFrom, known };
+  const why = `a newer apt-ostree has written it (version ${details.version} of its schema, to be read from ${readableFrom} on; this one knows ${known})`;
+  throw new AptOstreeError("JournalTooNew", `cannot open the journal ${path}: ${why}`, { details });
+}
+
 /** Leaves a newer version as it is: by the rule of `migrations/0001.ts` it holds all that this version knows. */
-function migrate(db: Database.Database): void {
-  for (const { version, sql } of MIGRATIONS) {
+function migrate(db: Database.Database, steps: readonly Migration[]): void {
+  for (const { version, readableFrom, sql } of steps) {
     const step = db.transaction(() => {
       if (versionOf(db) >= version) return;
       db.exec(sql);
       db.pragma(`user_version = ${version}`);
+      db.prepare("insert into counter (name, value) values (?, ?) on conflict (name) do update set value = max(value, excluded.value)").run(
+        READABLE_FROM,
+        readableFrom,
+      );
     });
     step.immediate();
   }
-  const missing = missingColumns(db);
+  const missing = missingColumns(db, steps);
   if (missing.length > 0) throw damage(`version ${versionOf(db)} has no ${missing.join(", ")}`);
 }
 
@@ -100,11 +120,11 @@ function versionOf(db: Database.Database): number {
 }
 
 /** What the schema of this version has and the file has not, as TABLE.COLUMN. */
-function missingColumns(db: Database.Database): string[] {
+function missingColumns(db: Database.Database, steps: readonly Migration[]): string[] {
   const present = new Set(columnsOf(db));
   const reference = new Database(":memory:");
   try {
-    for (const { sql } of MIGRATIONS) reference.exec(sql);
+    for (const { sql } of steps) reference.exec(sql);
     return columnsOf(reference).filter((column) => !present.has(column));
   } finally {
     reference.close();

@@ -23,7 +23,7 @@ export interface OpenOptions {
 }
 
 /**
- * Opens (or creates) the journal at `path`. Rejects with NoSpace, ConfigInvalid or Busy naming the path. Every call of the result
+ * Opens (or creates) the journal at `path`. Rejects with NoSpace, ConfigInvalid, Busy or JournalTooNew naming the path. Every call of the result
  * rejects with an `AptOstreeError`: NoSpace while the disk is full; Internal when it is closed or its thread has died.
  */
 export async function openJournal(path: string, options: OpenOptions = {}): Promise<SqliteJournal> {

@@ -6,11 +6,15 @@
  * rename, drop, retype or give a new meaning, nor add a constraint that rows of an older daemon would break. Code names its
  * columns in every statement and so never meets what it does not know. A stored text that is a JSON value may gain keys.
  * Published steps are never edited.
+ *
+ * A step that cannot keep to it says so by its `readableFrom`: the journal remembers it, and older daemons refuse the journal.
  */
 
 /** A step: the statements that lead from `version - 1` to `version`. */
 export interface Migration {
   readonly version: number;
+  /** The version of the oldest daemon that can still work with the journal after this step; 1 where the rule was kept. */
+  readonly readableFrom: number;
   readonly sql: string;
 }
 
@@ -20,6 +24,7 @@ export interface Migration {
  */
 export const migration: Migration = {
   version: 1,
+  readableFrom: 1,
   sql: `
     create table run (
       id text not null primary key,

@@ -4,5 +4,6 @@ import type { Migration } from "./0001.ts";
 /** See `0001.ts` for what a step may do. */
 export const migration: Migration = {
   version: 2,
+  readableFrom: 1,
   sql: "alter table tx add column scheduling text;",
 };
