@@ -1,10 +1,10 @@
-/** `npm run simulate -- [--seeds N] [--seed S]`: busy hours from many seeds, each twice, on the real scheduler in simulated time. */
+/** `npm run simulate -- [--seeds N] [--seed S]`: busy hours from N seeds from S on, each twice, on the real scheduler in simulated time. */
 import { parseArgs } from "node:util";
 import { busyHour } from "./scenarios.ts";
 
-const { values } = parseArgs({ options: { seeds: { type: "string", default: "100" }, seed: { type: "string" } } });
+const { values } = parseArgs({ options: { seeds: { type: "string" }, seed: { type: "string" } } });
 const first = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
-const count = values.seed === undefined ? Number(values.seeds) : 1;
+const count = Number(values.seeds ?? (values.seed === undefined ? 100 : 1));
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
   process.stderr.write("usage: npm run simulate -- [--seeds COUNT] [--seed NUMBER]\n");
   process.exit(2);
