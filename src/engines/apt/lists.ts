@@ -55,7 +55,9 @@ export async function finishGeneration(paths: Paths, fresh: string): Promise<{ g
   let generation = current ?? "";
   const changed = current === null || (await fingerprint(fresh)) !== (await fingerprint(listsDir(paths, current)));
   if (changed) {
-    generation = String(Date.now());
+    // A clock that was set back must not make the new one look older.
+    const [newest] = generationsIn(await readdir(paths.lists));
+    generation = String(Math.max(Date.now(), Number(newest ?? 0) + 1));
     await rename(fresh, listsDir(paths, generation));
     const link = join(paths.lists, `link-${generation}`);
     await symlink(generation, link);
@@ -80,19 +82,37 @@ export async function copyLinkedLists(directory: string): Promise<void> {
   }
 }
 
+/** Which generations outlive a pruning. */
+export interface KeptLists {
+  readonly newest: number;
+  /** Also those that were the current one less than so long ago: whoever began to read them then may not have finished. */
+  readonly supersededWithinMs: number;
+}
+
 /**
- * Removes all generations but the newest few, and what killed refreshes left, with apt's caches for them. A plan that was made
- * with one that is gone is made again.
+ * Removes all generations but those kept, and what killed refreshes left, with apt's caches for them. A plan that was made with
+ * one that is gone is made again.
  */
-export async function pruneLists(paths: Paths, keepNewest: number): Promise<void> {
+export async function pruneLists(paths: Paths, keep: KeptLists): Promise<void> {
   const names = await readdir(paths.lists).catch(() => []);
-  const generations = names.filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(b) - Number(a));
-  const kept = new Set(generations.slice(0, keepNewest));
+  const generations = generationsIn(names);
+  const nowMs = Date.now();
+  const kept = new Set(
+    generations.filter((_, index) => {
+      const successor = generations[index - 1];
+      return index < keep.newest || (successor !== undefined && Math.abs(nowMs - Number(successor)) < keep.supersededWithinMs);
+    }),
+  );
   for (const name of names) if (/^(\d+|link-.*)$/.test(name) && !kept.has(name)) await removeTree(join(paths.lists, name));
   for (const name of await readdir(paths.aptCache).catch(() => [])) {
     const generation = name.replace(/-.*$/, "");
     if (/^\d+$/.test(generation) && !kept.has(generation)) await removeTree(join(paths.aptCache, name));
   }
+}
+
+/** The generations among the names of a directory, newest first; each is named by the time it became the current one, in milliseconds since 1970. */
+function generationsIn(names: readonly string[]): string[] {
+  return names.filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(b) - Number(a));
 }
 
 /** Names, inodes and sizes of the lists: a file that apt replaced has another inode, one that was a hit keeps its own. */

@@ -5,7 +5,7 @@ import { ExecError, exec } from "../exec.ts";
 import type { Paths } from "../paths.ts";
 import { removeTree } from "../tree.ts";
 import { aptOptions, REFRESH_CONFIG } from "./config.ts";
-import { beginGeneration, copyLinkedLists, finishGeneration, pruneLists } from "./lists.ts";
+import { beginGeneration, copyLinkedLists, finishGeneration, type KeptLists, pruneLists } from "./lists.ts";
 import { localSourceDirs } from "./localsources.ts";
 import { parseAptError } from "./output.ts";
 import { aptCacheDir, aptCacheName, readRootArgs } from "./readroot.ts";
@@ -43,8 +43,7 @@ export async function refreshLists(paths: Paths, options: RefreshOptions): Promi
     const done = await finishGeneration(paths, fresh);
     // apt has just built its binary caches for these lists: the first plan need not build them again.
     if (done.changed) await rename(cache, join(paths.aptCache, aptCacheName(done.generation, options.baseCommit)));
-    // Those who are planning with an older one now have time to finish.
-    await pruneLists(paths, KEPT_GENERATIONS);
+    await pruneLists(paths, KEPT);
     return done;
   } catch (error) {
     await removeTree(fresh);
@@ -55,4 +54,5 @@ export async function refreshLists(paths: Paths, options: RefreshOptions): Promi
   }
 }
 
-const KEPT_GENERATIONS = 3;
+/** A plan, the check of its archives and the layer made from it read the generation that was current when the plan began. */
+const KEPT: KeptLists = { newest: 3, supersededWithinMs: 20 * 60_000 };

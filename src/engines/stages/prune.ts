@@ -17,7 +17,7 @@ export function pruneStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const { targets } = input.request;
     const removed = await removeDeployments(context, targets, io);
-    if (targets.includes("repomd")) await pruneLists(context.paths, 1);
+    if (targets.includes("repomd")) await pruneLists(context.paths, { newest: 1, supersededWithinMs: 0 });
     io.progress(0.4, "removing what nothing needs");
     const { deployments } = await readSysroot(context.paths, context.commits);
     await pruneRefs(context, deployments);
