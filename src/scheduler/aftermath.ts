@@ -28,8 +28,11 @@ export class Aftermath {
     const { deps, locks, transactionId } = this.#parts;
     await this.#guard("rollingBack", async () => {
       await locks.keepForRollback();
-      await deps.engines.rollBack(transactionId);
-      await deps.snapshots.refresh();
+      try {
+        await deps.engines.rollBack(transactionId);
+      } finally {
+        await deps.snapshots.refresh();
+      }
     });
   }
 

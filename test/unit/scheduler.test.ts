@@ -181,7 +181,10 @@ describe("status", () => {
 
   it("carries its warnings through every later snapshot", async () => {
     const daemon = await start();
-    daemon.scheduler.warn("the configuration is odd");
+    const before = daemon.scheduler.status().snapshot;
+    await daemon.scheduler.warn("the configuration is odd");
+    expect(daemon.scheduler.status().snapshot).toMatchObject({ epoch: before.epoch + 1, warnings: ["the configuration is odd"] });
+    expect(before.warnings).toEqual([]);
     daemon.engines.world.deploy("");
     await daemon.scheduler.reload();
     expect(daemon.scheduler.status().snapshot.warnings).toEqual(["the configuration is odd"]);
@@ -423,6 +426,19 @@ describe("a stage that fails", () => {
     const { snapshot } = daemon.scheduler.status();
     expect(snapshot.deployments.map((d) => d.origin.transaction)).toEqual([second, ""]);
     expect(snapshot.epoch).toBeGreaterThan(epoch);
+  });
+
+  it("that cannot be undone is shown as it is", async () => {
+    const daemon = await start();
+    daemon.engines.rollBack = async () => {
+      throw new AptOstreeError("DeployFailed", "cannot remove deployment 0: I/O error");
+    };
+    const gate = daemon.engines.hold("deploying", { afterEffect: true });
+    const id = await daemon.submit("install", ["vim"]);
+    await gate.entered;
+    gate.fail(new AptOstreeError("DeployFailed", "cannot deploy: the boot loader refused"));
+    expect((await daemon.ended(id)).error?.code).toBe("DeployFailed");
+    expect(daemon.scheduler.status().snapshot.deployments.map((d) => d.origin.transaction)).toEqual([id, ""]);
   });
 
   it("with what nobody foresaw is Internal, and with a full disk NoSpace", async () => {

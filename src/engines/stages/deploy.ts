@@ -1,6 +1,6 @@
 /** The stage `deploying`: the exclusive one, and short. Looks first: after a crash the deployment may stand already. */
 import { join } from "node:path";
-import { AptOstreeError } from "../../model/errors.ts";
+import { AptOstreeError, toErrorValue } from "../../model/errors.ts";
 import { diffPackages, type InstalledPackage, type PackageChange, treeOfPlan } from "../../model/plan.ts";
 import type { Deployment, SysrootSnapshot } from "../../model/sysroot.ts";
 import { type TreeState, treeStateOf } from "../../model/tree.ts";
@@ -19,7 +19,7 @@ export function deployStage(context: EngineContext): StageEngine {
     const changed = !sameDeployments(before.deployments, input.facts.deploymentsBefore ?? []);
     const former = formerState(input, before);
     if (input.request.kind === "rollback")
-      return { facts: { outcome: await doRollback(context, before, changed, former) }, cached: changed, verdict: "proceed" };
+      return { facts: { outcome: await doRollback(context, before, { io, done: changed, former }) }, cached: changed, verdict: "proceed" };
     const standing = before.deployments.find((d) => d.origin.transaction === input.transactionId);
     if (standing !== undefined)
       return {
@@ -38,12 +38,13 @@ export function deployStage(context: EngineContext): StageEngine {
     // A staged deployment goes when the next one is staged, so what it held must be read before.
     const merge = requireMergeDeployment(before);
     const packagesBefore = await packagesOf(context, merge);
-    await deployCommit(context.paths, {
+    const deploying = deployCommit(context.paths, {
       stateroot: merge.stateroot,
       commit: layer.commit,
       stage: before.booted,
       origin: { ...treeOfPlan(plan), inactive: plan.inactive, layerKey: plan.layerKey, transaction: input.transactionId },
     });
+    await unlessDone(deploying, context, io, ([first]) => first?.origin.transaction === input.transactionId);
     const after = await readSysroot(context.paths, context.commits);
     const made = after.deployments.find((d) => d.origin.transaction === input.transactionId);
     if (made === undefined || made.index !== 0) {
@@ -60,13 +61,36 @@ function sameDeployments(deployments: readonly Deployment[], ids: readonly strin
   return deployments.map((d) => d.id).join() === ids.join();
 }
 
+/**
+ * ostree may fail when it has done what it was to do: it could not remove what that replaced, and drops a staged deployment before it
+ * says so. What is done stands, as undoing it would bring nothing back; people are told.
+ */
+async function unlessDone(
+  work: Promise<void>,
+  context: EngineContext,
+  io: StageIo,
+  isDone: (deployments: readonly Deployment[]) => boolean,
+): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const { deployments } = await readSysroot(context.paths, context.commits);
+    if (!isDone(deployments)) throw error;
+    io.message("warning", `the deployment stands, though ostree failed after it: ${toErrorValue(error).message}`);
+  }
+}
+
 /** Rolling back twice would go forward again: a sysroot that changed since the stage first began has been rolled back. */
-async function doRollback(context: EngineContext, before: Reading, done: boolean, former: TreeState | undefined): Promise<Outcome> {
+async function doRollback(
+  context: EngineContext,
+  before: Reading,
+  { io, done, former }: { readonly io: StageIo; readonly done: boolean; readonly former: TreeState | undefined },
+): Promise<Outcome> {
   const merge = requireMergeDeployment(before);
   if (done) return rolledBackTo(merge, former, []);
   const step = decideRollback(before);
   const diff = diffPackages(await packagesOf(context, merge), await packagesOf(context, step.target));
-  await rollBack(context.paths, step);
+  await unlessDone(rollBack(context.paths, step), context, io, ([first]) => first?.id === step.target.id);
   return rolledBackTo(step.target, stateOf(merge), diff);
 }
 
