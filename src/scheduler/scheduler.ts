@@ -179,9 +179,10 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     return this.#board.members.size === 0;
   }
 
-  /** A warning for `status`. */
-  warn(text: string): void {
+  /** A warning for `status`, under a new epoch. */
+  async warn(text: string): Promise<void> {
     this.#snapshots.warn(text);
+    await this.#snapshots.refresh();
   }
 
   status(): StatusView {

@@ -42,10 +42,9 @@ export class SnapshotHolder {
     });
   }
 
-  /** A warning that every later snapshot carries. */
+  /** A warning that every snapshot carries from the next reading on. */
   warn(text: string): void {
     if (!this.#warnings.includes(text)) this.#warnings.push(text);
-    if (this.#current !== NOTHING) this.#publish({ ...this.#current, warnings: [...this.#warnings] });
   }
 
   /** Reads the sysroot; publishes under a new epoch where it is not as it was. Calls queue up, each reads after it was called. */
@@ -56,10 +55,10 @@ export class SnapshotHolder {
   }
 
   async #read(): Promise<SysrootSnapshot> {
-    const read = await this.#engines.readSysroot();
+    const read = { ...(await this.#engines.readSysroot()), warnings: [...this.#warnings] };
     if (this.#current !== NOTHING && isSame(read, this.#current)) return this.#current;
     const epoch = await this.#journal.nextEpoch();
-    this.#publish({ ...read, epoch, warnings: [...this.#warnings] });
+    this.#publish({ ...read, epoch });
     return this.#current;
   }
 
@@ -73,6 +72,8 @@ export class SnapshotHolder {
 const NOTHING: SysrootSnapshot = { epoch: 0, readMs: 0, sysroot: "", booted: false, deployments: [], warnings: [] };
 
 /** The time of reading is no difference. */
-function isSame(a: Omit<SysrootSnapshot, "epoch" | "warnings">, b: SysrootSnapshot): boolean {
-  return JSON.stringify(a.deployments) === JSON.stringify(b.deployments) && a.booted === b.booted && a.sysroot === b.sysroot;
+function isSame(a: Omit<SysrootSnapshot, "epoch">, b: SysrootSnapshot): boolean {
+  const content = ({ deployments, booted, sysroot, warnings }: Omit<SysrootSnapshot, "epoch">) =>
+    JSON.stringify([deployments, booted, sysroot, warnings]);
+  return content(a) === content(b);
 }

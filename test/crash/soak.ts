@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ErrorCode } from "../../src/model/errors.ts";
 import { checkoutRoot } from "../../src/sandbox/layout.ts";
+import { EpochHistory, pollEpochs } from "../harness/epochs.ts";
 import { Random } from "../harness/random.ts";
 import type { World } from "../harness/world.ts";
 import { expectSurvived, observe } from "./check.ts";
@@ -24,6 +25,8 @@ const WRITERS = 4;
 const MAX_OPEN = 8;
 const POLLERS = 50;
 const CALLS_A_SECOND = 1;
+/** Those whose answers are held against each other. */
+const EPOCH_POLLERS = 4;
 const PREFETCH_EVERY_MS = 5000;
 const PUBLISH_EVERY_MS = 20_000;
 const SAMPLE_EVERY_MS = 10_000;
@@ -41,6 +44,7 @@ async function soak(world: World, archive: Archive, { seed, minutes }: SoakOptio
   const ledger = new Ledger(MIRROR_ERRORS);
   const pollers = startPollers(world.host.bus);
   const samples: Sample[] = [];
+  const history = new EpochHistory();
   const sampling = async (): Promise<void> => {
     say(tableRow(null));
     while (!isOver()) {
@@ -57,6 +61,7 @@ async function soak(world: World, archive: Archive, { seed, minutes }: SoakOptio
       ),
       runClient(world.host.bus, "timer", prefetches(isOver), ledger),
       publishing(archive, new Random(seed, "versions"), isOver),
+      ...Array.from({ length: EPOCH_POLLERS }, () => pollEpochs(world.host.bus, history, { everyMs: 250, isOver })),
       sampling(),
     ]);
     say(`status, asked by ${POLLERS} pollers: ${await reportOf(pollers)}`);
@@ -65,8 +70,9 @@ async function soak(world: World, archive: Archive, { seed, minutes }: SoakOptio
   }
   const views = await expectSurvived(world, before, ledger, false);
   say(`${views.filter(({ state }) => state === "finished").length} of ${views.length} accepted requests finished, ${ledger.refusals.length} refused`);
-  const growth = growthIn(samples);
-  if (growth.length > 0) throw new Error(growth.join("; "));
+  say(`${history.answers} answers of ${history.epochs} epochs held against each other`);
+  const wrong = [...growthIn(samples), ...history.violations];
+  if (wrong.length > 0) throw new Error(wrong.slice(0, 10).join("; "));
   await world.ok("install", await archive.newPackage());
 }
 
