@@ -28,8 +28,8 @@ const DAEMON_NAME = "org.debian.aptostree1";
 /** The daemon's state directory, inside. */
 export const DAEMON_STATE = "/var/lib/apt-ostree";
 const LOCK_TIMEOUT_S = 120;
-const DAEMON_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 15_000;
+const DAEMON_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 60_000;
 
 /** The sandbox of one directory. */
 export class SandboxHost {

@@ -11,7 +11,7 @@ import { writeNetworkFiles, writeRunFiles } from "./files.ts";
 import { checkoutRoot, INNER_APP, INNER_BUS, INNER_NODE, INNER_RUN, type Layout } from "./layout.ts";
 import { defaultDeployment } from "./sysroot.ts";
 
-const BOOT_TIMEOUT_MS = 30_000;
+const BOOT_TIMEOUT_MS = 60_000;
 const INNER_PATH = `${INNER_RUN}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
 const PROXY_VARIABLES = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"].flatMap((name) => [name, name.toUpperCase()]);
 

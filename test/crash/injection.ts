@@ -28,7 +28,7 @@ export interface Injector {
   stop(): Promise<void>;
 }
 
-const ATTACH_TIMEOUT_MS = 10_000;
+const ATTACH_TIMEOUT_MS = 60_000;
 
 /** Attaches to the daemon of a host. Its children and its main thread run at full speed: only other threads write the journal. Throws where it cannot. */
 export async function inject(host: SandboxHost, { call, blow, when }: Injection): Promise<Injector> {

@@ -7,7 +7,7 @@ import type { Strike } from "./plan.ts";
 
 /** How long to wait for a child to kill. */
 const CHILD_TIMEOUT_MS = 2000;
-const ENDS_TIMEOUT_MS = 10_000;
+const ENDS_TIMEOUT_MS = 60_000;
 
 /** What was struck, in words, and whether a child was: what it did has failed then, whatever that was. */
 export interface Struck {

@@ -29,7 +29,7 @@ export interface Sweep {
 
 /** More calls on the journal than any one request makes. */
 const MAX_CALLS = 400;
-const REQUEST_TIMEOUT_MS = 60_000;
+const REQUEST_TIMEOUT_MS = 180_000;
 /** A disk that failed may refuse a request, or fail it, and says so. */
 const DISK_ERRORS: readonly ErrorCode[] = ["NoSpace", "Internal"];
 

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.close());
 
-test("every answer is the one state that was published as its epoch, and none is older than one before it", { timeout: 240_000 }, async () => {
+test("every answer is the one state that was published as its epoch, and none is older than one before it", { timeout: 600_000 }, async () => {
   const history = new EpochHistory();
   let over = false;
   const polling = Promise.all(Array.from({ length: POLLERS }, () => pollEpochs(world.host.bus, history, { everyMs: 40, isOver: () => over })));
@@ -26,7 +26,7 @@ test("every answer is the one state that was published as its epoch, and none is
     await world.ok("rollback");
     await world.ok("cleanup", "--pending");
     const { answers } = history;
-    await expect.poll(() => history.answers, { timeout: 30_000 }).toBeGreaterThan(answers + POLLERS);
+    await expect.poll(() => history.answers).toBeGreaterThan(answers + POLLERS);
   } finally {
     over = true;
     await polling;

@@ -28,7 +28,7 @@ describe(`${COUNT} command lines that install at the same time`, () => {
     expect(listed.sort()).toEqual(packages.map((name) => `install ${name}: finished`).sort());
   }
 
-  test("different packages: each has its own result, and the next boot has all of them", { timeout: 180_000 }, async () => {
+  test("different packages: each has its own result, and the next boot has all of them", { timeout: 600_000 }, async () => {
     await installAll(names);
     const next = await world.next();
     expect(next.origin.requested).toEqual([...names].sort());
@@ -38,7 +38,7 @@ describe(`${COUNT} command lines that install at the same time`, () => {
     await world.expectSound();
   });
 
-  test("the same package: each has its own result, and one deployment serves all", { timeout: 180_000 }, async () => {
+  test("the same package: each has its own result, and one deployment serves all", { timeout: 600_000 }, async () => {
     await installAll(Array.from({ length: COUNT }, () => "same"));
     const next = await world.next();
     expect(next.layered).toMatchObject([{ name: "same" }]);

@@ -42,7 +42,7 @@ const HIGH_LIMITS = {
   max_match_rules_per_connection: 50_000,
   max_replies_per_connection: 50_000,
 };
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** Starts a bus. */
 export async function startBus(options: TestBusOptions = {}): Promise<TestBus> {

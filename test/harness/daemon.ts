@@ -90,9 +90,9 @@ export class Daemon {
     return await this.until(id, (view) => view.endedMs > 0);
   }
 
-  /** The view of a transaction as soon as it is as wanted; five seconds are an eternity. */
+  /** The view of a transaction as soon as it is as wanted; a minute is an eternity. */
   async until(id: string, wanted: (view: TransactionView) => boolean): Promise<TransactionView> {
-    const deadlineMs = performance.now() + 5000;
+    const deadlineMs = performance.now() + 60_000;
     for (;;) {
       const view = await this.scheduler.transaction(id);
       if (wanted(view)) return view;

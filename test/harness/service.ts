@@ -59,7 +59,7 @@ export function run(command: string, args: readonly string[], env: NodeJS.Proces
     execFile(
       command,
       args,
-      { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", ...env }, timeout: 20_000 },
+      { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", ...env }, timeout: 120_000 },
       (error, stdout, stderr) => {
         if (error !== null && typeof error.code !== "number") reject(error);
         else resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import { DaemonClient, type DaemonStatus } from "../../src/dbus/client.ts";
 import type { ErrorCode } from "../../src/model/errors.ts";
@@ -13,7 +14,7 @@ import type { Deployment } from "../../src/model/sysroot.ts";
 import type { TransactionView } from "../../src/model/transaction.ts";
 import type { DaemonOptions, SandboxHost } from "../../src/sandbox/host.ts";
 import { checkoutRoot } from "../../src/sandbox/layout.ts";
-import { eventually } from "../../src/sandbox/processes.ts";
+import { eventually, signal } from "../../src/sandbox/processes.ts";
 import { type DebOptions, makeDeb, makeRepository } from "./debs.ts";
 import { makeTestHost, testBase } from "./host.ts";
 import { machineState } from "./machine.ts";
@@ -43,6 +44,7 @@ export interface State {
   readonly workTrees: readonly string[];
 }
 
+const LET_GO_EVERY_MS = 100;
 const ADMIN_DIR = "usr/lib/sysimage/dpkg";
 
 /** A host, its mirror and its clients. Removed by `close`. */
@@ -195,7 +197,7 @@ export class World {
   }
 
   /** Waits until a transaction is in one of the states, and gives it. */
-  async until(id: string, states: readonly string[], timeoutMs = 30_000): Promise<TransactionView> {
+  async until(id: string, states: readonly string[], timeoutMs = 120_000): Promise<TransactionView> {
     return await this.withClient(async (client) => {
       let seen = await client.transaction(id);
       const reached = await eventually(async () => {
@@ -208,14 +210,33 @@ export class World {
   }
 
   /** Waits until a transaction has ended. */
-  async ended(id: string, timeoutMs = 60_000): Promise<TransactionView> {
+  async ended(id: string, timeoutMs = 180_000): Promise<TransactionView> {
     return await this.until(id, [], timeoutMs);
   }
 
   /** Waits until a process with a text in its arguments runs on the host: a maintainer script's "sleep 4321", say. */
-  async untilRuns(text: string, timeoutMs = 30_000): Promise<void> {
+  async untilRuns(text: string, timeoutMs = 120_000): Promise<void> {
     const running = async (): Promise<boolean> => (await this.processes()).some((line) => line.includes(text));
     expect(await eventually(running, timeoutMs), `nothing like ${text} runs`).toBe(true);
+  }
+
+  /**
+   * What comes of some work, while maintainer scripts that are held up by this "sleep SECONDS || true" are let go on. A package that is
+   * layered already is configured again with each new layer, so it may be more than one.
+   */
+  async lettingGo<T>(text: string, work: Promise<T>): Promise<T> {
+    let over = false;
+    const done = work.finally(() => {
+      over = true;
+    });
+    const letGo = async (): Promise<void> => {
+      while (!over) {
+        for (const { pid, argv } of await workProcesses(this.host)) if (argv === text) signal(pid, "SIGTERM");
+        await sleep(LET_GO_EVERY_MS);
+      }
+    };
+    const [result] = await Promise.all([done, letGo()]);
+    return result;
   }
 
   /** The directory of a deployment, on this machine. */
@@ -289,7 +310,7 @@ export class World {
   /** No work tree, half-made list, mount or child of a transaction is there, and none is under way. */
   async expectClean(): Promise<void> {
     expect((await this.status()).transactions).toEqual([]);
-    await this.expectQuiet(3000);
+    await this.expectQuiet(30_000);
     expect(await this.leftovers()).toEqual([]);
     const first = (await this.host.processes())?.first;
     expect(await readFile(`/proc/${first}/mountinfo`, "utf8")).not.toContain(WORK);

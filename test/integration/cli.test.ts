@@ -11,7 +11,7 @@ import { startTestService, type TestService } from "../harness/service.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const OTHER = { sender: ":1.999", uid: 0, pid: 1, agent: "test" };
-const until = (condition: () => unknown): Promise<unknown> => vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 10 });
+const until = (condition: () => unknown): Promise<unknown> => vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 60_000, interval: 10 });
 
 /** A running `apt-ostree` and what it has printed. */
 class Client {

@@ -64,7 +64,7 @@ describe("the daemon's client", () => {
   it("gets a thousand calls at once answered within the limits of a system bus", async () => {
     const answers = await Promise.all(Array.from({ length: 1000 }, () => client.status()));
     expect(answers.every((answer) => answer.version === "1.2.3")).toBe(true);
-  }, 20_000);
+  });
 
   it("answers fifty clients that ask a hundred times each", async () => {
     const clients = await Promise.all(Array.from({ length: 50 }, () => DaemonClient.connect(bus.address)));
@@ -77,7 +77,7 @@ describe("the daemon's client", () => {
     );
     expect(answers).toEqual(Array.from({ length: 50 }, () => 100));
     await Promise.all(clients.map((one) => one.close()));
-  }, 60_000);
+  });
 
   it("says what to do when the bus has no daemon, and when there is no bus", async () => {
     await service.stop();

@@ -63,7 +63,7 @@ describe("a client that reads without end", () => {
     // No more than the calls it may have open, and those that take their places meanwhile.
     expect(Math.max(...overtaken)).toBeLessThanOrEqual(300);
     service.scheduler.end(id, "finished");
-  }, 30_000);
+  });
 
   it("waits for its turn with everything else, and is served in the end", async () => {
     const id = service.scheduler.begin(makeRequest("upgrade"), CALLER);

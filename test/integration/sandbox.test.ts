@@ -36,7 +36,7 @@ describe("a sandbox", () => {
   beforeAll(async () => {
     mountsBefore = await mounts();
     host = await makeTestHost({ name: "sandbox" });
-  }, 60_000);
+  });
   afterAll(async () => {
     await host.remove();
   });
@@ -97,10 +97,10 @@ describe("a sandbox", () => {
   test("ends a command inside when its caller cancels it", async () => {
     const abort = new AbortController();
     const running = host.exec("sleep", ["1234.5"], { signal: abort.signal });
-    await eventually(async () => (await processesNaming("1234.5")).length > 0, 5000);
+    await eventually(async () => (await processesNaming("1234.5")).length > 0, 60_000);
     abort.abort();
     await expect(running).rejects.toMatchObject({ code: "Cancelled" });
-    expect(await eventually(async () => (await processesNaming("1234.5")).length === 0, 2000)).toBe(true);
+    expect(await eventually(async () => (await processesNaming("1234.5")).length === 0, 60_000)).toBe(true);
   });
 
   test("leaves no process, mount or socket when it stops", async () => {
@@ -149,11 +149,11 @@ describe("the lock between processes", () => {
     const directory = await mkdtemp(join(tmpdir(), "lock-"));
     const path = join(directory, "lock");
     const holder = spawn("flock", [path, "sleep", "60"], { detached: true, stdio: "ignore" });
-    await eventually(async () => existsSync(path), 2000);
+    await eventually(async () => existsSync(path), 60_000);
     await expect(withLock(path, 0, async () => {})).rejects.toMatchObject({ code: "Busy" });
     process.kill(-(holder.pid ?? 0), "SIGKILL");
     await once(holder, "close");
-    expect(await withLock(path, 5, async () => "mine")).toBe("mine");
+    expect(await withLock(path, 60, async () => "mine")).toBe("mine");
     await rm(directory, { recursive: true });
   });
 });

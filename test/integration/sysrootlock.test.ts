@@ -46,7 +46,7 @@ describe("a sysroot that another program has locked", () => {
       said += chunk;
     });
     children.push(shell);
-    await expect.poll(() => said, { timeout: 5000 }).toMatch(/^\d+\nheld\n$|^held\n\d+\n$/);
+    await expect.poll(() => said, { timeout: 60_000 }).toMatch(/^\d+\nheld\n$|^held\n\d+\n$/);
     const pid = Number(/\d+/.exec(said)?.[0]);
     orphans.push(pid);
     return pid;
@@ -110,7 +110,7 @@ describe("a sysroot that another program has locked", () => {
   it("is not waited for where the lock is only left lying there, is our own child's, or is not there", async () => {
     const free = (): Promise<void> =>
       awaitSysroot(paths, {
-        signal: AbortSignal.timeout(5000),
+        signal: AbortSignal.timeout(60_000),
         waiting: (reason) => {
           throw new Error(`waits: ${reason}`);
         },

@@ -190,7 +190,7 @@ describe("a run", () => {
             },
           };
           actor = createActor(transactionMachine, { input: { work, stages: STAGES_OF[kind] } });
-          const ended = waitFor(actor, (snapshot) => snapshot.status === "done", { timeout: 5000 });
+          const ended = waitFor(actor, (snapshot) => snapshot.status === "done", { timeout: 60_000 });
           actor.start();
           let obeyed = false;
           if (cancelled) {

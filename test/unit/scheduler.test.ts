@@ -497,7 +497,7 @@ describe("a request", () => {
     await expect(daemon.submit("install", ["one-more"], greedy)).rejects.toMatchObject({ code: "Busy" });
     await daemon.submit("refresh", [], { ...ROOT, uid: 1001 });
     await Promise.all(ids.map((id) => daemon.scheduler.cancel(id, greedy)));
-    await expect.poll(() => daemon.scheduler.status().transactions.length, { timeout: 5000 }).toBe(1);
+    await expect.poll(() => daemon.scheduler.status().transactions.length).toBe(1);
     const again = await daemon.submit("install", ["one-more"], greedy);
     gate.release();
     expect((await daemon.ended(again)).state).toBe("finished");
