@@ -2,12 +2,24 @@
  * The packages of a tree, unpacked and configured by mmdebstrap(1). It runs in namespaces of its own that end with it, so that
  * however it is ended no mount and no process of it is left.
  */
-import { appendFile, mkdir, readdir } from "node:fs/promises";
+import { appendFile, mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseAptError } from "../engines/apt/output.ts";
 import { withoutCredentials } from "../engines/apt/uri.ts";
 import { ExecError, exec } from "../engines/exec.ts";
+import { formatDebconfAnswers } from "../model/debconf.ts";
+import type { LockedPackage } from "../model/lockfile.ts";
 import type { SourceStanza } from "../model/treefile.ts";
-import type { Inputs } from "./inputs.ts";
+import type { Inputs, NamedLock } from "./inputs.ts";
+import {
+  describingArguments,
+  HOOK_DIRECTORY,
+  installedPackages,
+  LOCK_PREFERENCES,
+  lockingArguments,
+  requireLocked,
+  requireOffered,
+} from "./locked.ts";
 import { type AptSetting, proxyEnvironment, settingLine } from "./machine.ts";
 
 /** What a bootstrap needs. */
@@ -15,6 +27,8 @@ export interface BootstrapOptions {
   readonly inputs: Inputs;
   readonly sources: readonly SourceStanza[];
   readonly settings: readonly AptSetting[];
+  /** Install the packages of this lock file and no others; null for what the sources have. */
+  readonly lock: NamedLock | null;
   /** Where the tree goes; must not exist. */
   readonly tree: string;
   /** An empty directory for temporary files. */
@@ -28,9 +42,12 @@ export interface BootstrapOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Makes the tree. Throws what apt's failure stands for: UnknownPackage, Unsatisfiable, DownloadFailed, ScriptFailed, … */
-export async function bootstrap(options: BootstrapOptions): Promise<void> {
-  const { inputs, archives } = options;
+/**
+ * Makes the tree. What was installed. Throws what apt's failure stands for (UnknownPackage, Unsatisfiable, DownloadFailed, ScriptFailed, …), and
+ * UnknownPackage, VerificationFailed or Conflict where it is not what the lock file names.
+ */
+export async function bootstrap(options: BootstrapOptions): Promise<LockedPackage[]> {
+  const { inputs, archives, lock, temp } = options;
   if (archives !== null) await mkdir(archives, { recursive: true });
   const lines: string[] = [];
   const counter = progressCounter(options.onText);
@@ -39,6 +56,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
       env: {
         ...proxyEnvironment(),
         TMPDIR: options.temp,
+        [HOOK_DIRECTORY]: options.temp,
         SOURCE_DATE_EPOCH: String(options.epochS),
         DEBIAN_FRONTEND: "noninteractive",
         SYSTEMD_OFFLINE: "1",
@@ -55,16 +73,20 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
     });
   } catch (error) {
     if (!(error instanceof ExecError)) throw error;
+    if (lock !== null) await requireOffered(lock.content, lock.name, temp);
     throw parseAptError(lines.join("\n"), `compose ${inputs.ref}`);
   } finally {
     await appendFile(options.log, withoutCredentials(`${lines.join("\n")}\n`));
   }
+  const installed = await installedPackages(temp);
+  if (lock !== null) requireLocked(lock.content, lock.name, installed);
+  return installed;
 }
 
 const NAMESPACES = ["--mount", "--propagation", "private", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--"];
 
 async function argumentsOf(options: BootstrapOptions): Promise<string[]> {
-  const { inputs, sources } = options;
+  const { inputs, sources, lock, temp } = options;
   const hasFileSource = sources.some((source) => source.uri.startsWith("file:"));
   return [
     "--verbose",
@@ -78,6 +100,9 @@ async function argumentsOf(options: BootstrapOptions): Promise<string[]> {
     // The tree is worth nothing until it is committed, and the commit is synced.
     "--dpkgopt=force-unsafe-io",
     ...(options.archives === null ? [] : await cacheArguments(options.archives)),
+    ...(lock === null ? [] : await lockingArguments(lock.content, temp)),
+    ...(inputs.treefile.debconf.length === 0 ? [] : await answeringArguments(options)),
+    ...describingArguments(),
     ...(hasFileSource ? ["--hook-dir=/usr/share/mmdebstrap/hooks/file-mirror-automount"] : []),
     inputs.treefile.suite,
     options.tree,
@@ -98,6 +123,14 @@ async function cacheArguments(archives: string): Promise<string[]> {
   ];
 }
 
+/** debconf is there, and nothing that asks: the essential packages are installed and no others. */
+async function answeringArguments({ inputs, temp }: BootstrapOptions): Promise<string[]> {
+  await writeFile(join(temp, ANSWERS), formatDebconfAnswers(inputs.treefile.debconf), { mode: 0o600 });
+  return [`--essential-hook=chroot "$1" debconf-set-selections <"$${HOOK_DIRECTORY}/${ANSWERS}"`];
+}
+
+const ANSWERS = "debconf-answers";
+
 /** Says what apt and dpkg are at, from the lines that they print. */
 function progressCounter(onText: (text: string) => void): (line: string) => void {
   let unpacked = 0;
@@ -116,6 +149,7 @@ export const BOOTSTRAP_RESIDUE: readonly string[] = [
   "etc/apt/apt.conf.d/99mmdebstrap",
   "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
   "etc/apt/sources.list",
+  LOCK_PREFERENCES,
   "etc/hostname",
   "etc/resolv.conf",
 ];

@@ -17,6 +17,8 @@ const RESIDUE: readonly string[] = [
   ...["lock", "lock-frontend", "triggers/Lock", "status-old", "diversions-old", "statoverride-old", "available-old"].map(
     (name) => `var/lib/dpkg/${name}`,
   ),
+  // Answers of type password; debconf(7) keeps them apart from the others.
+  "var/cache/debconf/passwords.dat",
   ...["config.dat-old", "templates.dat-old", "passwords.dat-old"].map((name) => `var/cache/debconf/${name}`),
   "var/lib/sgml-base/supercatalog.old",
 ];

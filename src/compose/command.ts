@@ -1,6 +1,7 @@
 /** `apt-ostree compose tree`: the one command that speaks to no daemon. */
 import { writeFile } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
+import { lockFileOf } from "./repository.ts";
 import { type ComposeEvent, composeTree, secondsOf } from "./tree.ts";
 
 interface TreeOptions {
@@ -9,6 +10,8 @@ interface TreeOptions {
   readonly cacheDir?: string;
   readonly workdir?: string;
   readonly writeCommitidTo?: string;
+  readonly lockfile?: string;
+  readonly writeLockfileTo?: string;
   readonly timestamp?: number;
   readonly json: boolean;
   readonly force: boolean;
@@ -27,7 +30,9 @@ export function composeCommand(): Command {
     .option("--cache-dir <dir>", "keep downloaded archives here for the next time")
     .option("--workdir <dir>", "work here instead of inside the repository")
     .option("--write-commitid-to <file>", "write the commit to a file")
-    .option("--timestamp <seconds>", "time of the commit (default: SOURCE_DATE_EPOCH, else the newest package list's)", seconds)
+    .option("--lockfile <file>", "install the very packages that a lock file names, and no others")
+    .option("--write-lockfile-to <file>", "write the packages of the tree with their versions and hashes to a file")
+    .option("--timestamp <seconds>", "time of the commit (default: the lock file's, else SOURCE_DATE_EPOCH, else the newest package list's)", seconds)
     .option("--cached", "take what was composed from this treefile before, without asking the sources for news", false)
     .option("--force", "compose even when nothing changed", false)
     .option("--json", "print events and the result as lines of JSON", false)
@@ -60,9 +65,11 @@ async function runTree(treefile: string, options: TreeOptions): Promise<void> {
       signal: stop.signal,
       ...(options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }),
       ...(options.workdir === undefined ? {} : { workDir: options.workdir }),
+      ...(options.lockfile === undefined ? {} : { lockfile: options.lockfile }),
       ...(options.timestamp === undefined ? {} : { epochS: options.timestamp }),
     });
     if (options.writeCommitidTo !== undefined) await writeFile(options.writeCommitidTo, `${result.commit}\n`);
+    if (options.writeLockfileTo !== undefined) await writeFile(options.writeLockfileTo, await lockFileOf(options.repo, result.commit));
     if (options.json) process.stdout.write(`${JSON.stringify({ event: "result", ...result })}\n`);
     else if (result.cached) process.stdout.write(`${result.ref} is unchanged: ${result.commit} (version ${result.version})\n`);
     else process.stdout.write(`${result.ref} is now ${result.commit} (version ${result.version}), composed in ${secondsOf(result.tookMs)}\n`);

@@ -8,6 +8,7 @@ import { ostreeRepo } from "../engines/ostree/ostree.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import { ignore } from "./files.ts";
 import type { Inputs } from "./inputs.ts";
+import { TREE_LOCK_FILE } from "./locked.ts";
 
 /** Metadata keys of a composed commit, besides ostree's own (`version`, `ostree.bootable`, `ostree.linux`). All values are strings. */
 export const COMPOSE_METADATA = {
@@ -43,6 +44,16 @@ export async function openRepository(directory: string): Promise<string> {
 /** The commit that a ref stands for, or null. */
 export async function commitOf(repo: string, ref: string): Promise<string | null> {
   return await new Commits({ repo }).resolve(ref);
+}
+
+/** The lock file of a composed commit, as its tree has it. Throws NotFound for one that was composed without. */
+export async function lockFileOf(repo: string, commit: string): Promise<string> {
+  try {
+    return await ostreeRepo({ repo }, `read the lock file of ${commit}`, ["cat", commit, `/${TREE_LOCK_FILE}`]);
+  } catch (error) {
+    if (!(error instanceof AptOstreeError)) throw error;
+    throw new AptOstreeError("NotFound", `cannot read the lock file of ${commit}: it has none; compose it again with --force`, { cause: error });
+  }
 }
 
 /** What a commit says of itself. */

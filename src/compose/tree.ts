@@ -4,13 +4,16 @@ import { join, resolve } from "node:path";
 import { ExecError, exec } from "../engines/exec.ts";
 import { commitMetadata } from "../engines/ostree/commits.ts";
 import { AptOstreeError } from "../model/errors.ts";
+import { formatLockFile } from "../model/lockfile.ts";
 import { digestOf } from "../model/plan.ts";
 import { fillTemplate } from "../model/treefile.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { customize, writeSources } from "./customize.ts";
-import { type Inputs, readInputs } from "./inputs.ts";
+import { writeTreeFile } from "./files.ts";
+import { type Inputs, type NamedLock, readInputs, readLock } from "./inputs.ts";
 import { makeInitramfs, moveKernel } from "./kernel.ts";
 import { requireClean } from "./lint.ts";
+import { TREE_LOCK_FILE } from "./locked.ts";
 import { type AptSetting, machineSettings } from "./machine.ts";
 import { COMPOSE_METADATA, commitOf, commitTree, openRepository } from "./repository.ts";
 import { shape } from "./shape.ts";
@@ -42,6 +45,8 @@ export interface ComposeOptions {
   readonly repo: string;
   /** Addresses to use in place of this machine's own sources; the treefile's own sources are then not used either. */
   readonly mirrors?: readonly string[];
+  /** Path of a lock file: install the packages that it names and no others. */
+  readonly lockfile?: string;
   /** Keeps downloaded archives for the next compose. */
   readonly cacheDir?: string;
   /** On the repository's file system where it can be; by default inside the repository. */
@@ -50,7 +55,7 @@ export interface ComposeOptions {
   readonly force?: boolean;
   /** A result of the same treefile will do, however old: do not ask the sources. */
   readonly cached?: boolean;
-  /** The commit's time and SOURCE_DATE_EPOCH, in seconds; by default that of the environment, else the date of the newest package list. */
+  /** The commit's time and SOURCE_DATE_EPOCH, in seconds; by default the lock file's, else that of the environment, else the date of the newest package list. */
   readonly epochS?: number;
   readonly onEvent?: (event: ComposeEvent) => void;
   /** A line of text as each stage starts and ends. */
@@ -71,11 +76,13 @@ export interface ComposeResult {
 /**
  * Composes a tree and commits it, unless the ref has a commit of the same inputs. Needs root. Nothing outside the work directory, the
  * cache and the repository is written; the ref changes at the very end, or not at all. Throws ConfigInvalid for the treefile,
- * LayerInvalid for a tree that could not be deployed, and what the stages throw.
+ * LayerInvalid for a tree that could not be deployed, UnknownPackage, VerificationFailed or Conflict for one that cannot be what its
+ * lock file says, and what the stages throw.
  */
 export async function composeTree(options: ComposeOptions): Promise<ComposeResult> {
   const startMs = Date.now();
   const inputs = await readInputs(options.treefile);
+  const lock = options.lockfile === undefined ? null : await readLock(options.lockfile, inputs);
   await requireMachine();
   const repo = await openRepository(resolve(options.repo));
   const done = async (commit: string, cached: boolean): Promise<ComposeResult> => {
@@ -83,7 +90,12 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
     return { ref: inputs.ref, commit, version, cached, tookMs: Date.now() - startMs };
   };
   const previous = options.force === true ? null : await commitOf(repo, inputs.ref);
-  if (previous !== null && options.cached === true && (await commitMetadata({ repo }, previous, COMPOSE_METADATA.treefileDigest)) === inputs.digest)
+  if (
+    previous !== null &&
+    options.cached === true &&
+    lock === null &&
+    (await commitMetadata({ repo }, previous, COMPOSE_METADATA.treefileDigest)) === inputs.digest
+  )
     return await done(previous, true);
 
   return await inWorkDirectory(resolve(options.workDir ?? join(repo, "extensions/apt-ostree/compose")), async (directory) => {
@@ -92,12 +104,13 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
       sources: await findSources(inputs.treefile, options.mirrors ?? [], directory, options.signal),
       settings: await machineSettings(directory),
     }));
-    const inputDigest = digestInputs(inputs, sources, settings);
+    const inputDigest = digestInputs(inputs, sources, settings, lock);
     if (previous !== null && (await commitMetadata({ repo }, previous, COMPOSE_METADATA.inputDigest)) === inputDigest)
       return await done(previous, true);
-    const epochS = options.epochS ?? epochOfEnvironment() ?? Math.max(...sources.releases.map((release) => release.dateS));
+    const epochS =
+      options.epochS ?? lock?.content.timestampS ?? epochOfEnvironment() ?? Math.max(...sources.releases.map((release) => release.dateS));
     const tree = join(directory, "tree");
-    await build(tree, { inputs, sources, settings, epochS, directory, run, options });
+    await build(tree, { inputs, sources, settings, lock, epochS, directory, run, options });
     const version = fillTemplate(inputs.treefile.version, { arch: inputs.architectures[0], suite: inputs.treefile.suite, date: dateOf(epochS) });
     const commit = await run("committing", () => commitTree(repo, tree, { inputs, version, inputDigest, epochS, ...signalOf(options) }));
     return await done(commit, false);
@@ -108,6 +121,7 @@ interface Build {
   readonly inputs: Inputs;
   readonly sources: Sources;
   readonly settings: readonly AptSetting[];
+  readonly lock: NamedLock | null;
   readonly epochS: number;
   readonly directory: string;
   readonly run: RunStage;
@@ -115,16 +129,18 @@ interface Build {
 }
 
 /** Everything up to a tree that can be committed. */
-async function build(tree: string, { inputs, sources, settings, epochS, directory, run, options }: Build): Promise<void> {
+async function build(tree: string, { inputs, sources, settings, lock, epochS, directory, run, options }: Build): Promise<void> {
   const inside = { epochS, ...signalOf(options) };
   const archives = options.cacheDir === undefined ? null : resolve(options.cacheDir);
   const log = join(directory, "../log");
   await writeFile(log, "", { mode: 0o600 });
-  await run("bootstrapping", (onText) =>
-    bootstrap({ inputs, sources: sources.stanzas, settings, tree, temp: directory, archives, log, epochS, onText, ...signalOf(options) }),
+  const packages = await run("bootstrapping", (onText) =>
+    bootstrap({ inputs, sources: sources.stanzas, settings, lock, tree, temp: directory, archives, log, epochS, onText, ...signalOf(options) }),
   );
   await run("customizing", async () => {
     await writeSources(tree, sources.stanzas, settings);
+    const suites = lock?.content.suites ?? [...new Set(sources.releases.map((release) => release.suite))];
+    await writeTreeFile(tree, TREE_LOCK_FILE, formatLockFile({ architectures: inputs.architectures, suites, timestampS: epochS, packages }));
     await customize(tree, inputs, directory, inside);
   });
   await run("making the initramfs", async () => {
@@ -158,10 +174,10 @@ function stageRunner(ref: string, options: ComposeOptions): RunStage {
   };
 }
 
-/** The same digest, the same tree. */
-function digestInputs(inputs: Inputs, { stanzas, releases }: Sources, settings: readonly AptSetting[]): string {
-  const states = releases.map(({ suite, digest }) => ({ suite, digest }));
-  return digestOf({ treefile: inputs.digest, sources: stanzas, releases: states, settings });
+/** The same digest, the same tree: with a lock file it does not matter what else the sources have. */
+function digestInputs(inputs: Inputs, { stanzas, releases }: Sources, settings: readonly AptSetting[], lock: NamedLock | null): string {
+  const packages = lock === null ? { releases: releases.map(({ suite, digest }) => ({ suite, digest })) } : { lock: lock.content };
+  return digestOf({ treefile: inputs.digest, sources: stanzas, settings, ...packages });
 }
 
 /** Fails early, with what is missing, and not in the middle of a compose. */

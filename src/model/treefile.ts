@@ -2,6 +2,7 @@
  * Treefiles: what a base tree is composed of, as a YAML mapping. Parsing is strict: an unknown key or a wrong value is refused
  * with file, line and key, so that a misspelt key never composes a tree that lacks something.
  */
+import { type DebconfAnswer, parseDebconfAnswers } from "./debconf.ts";
 import { AptOstreeError } from "./errors.ts";
 import { checkPackageSpec } from "./names.ts";
 import { parseYaml, type YamlNode } from "./yaml.ts";
@@ -25,7 +26,7 @@ export interface SourceStanza {
   readonly signedBy: string;
 }
 
-/** A parsed treefile. */
+/** A treefile, with all that it includes. */
 export interface Treefile {
   readonly suite: string;
   /** The tree's own architecture and then foreign ones (dpkg --add-architecture); empty for that of this machine. */
@@ -46,11 +47,26 @@ export interface Treefile {
   readonly addFiles: readonly AddFile[];
   /** Runs in the tree as root, without network, before the tree takes OSTree's shape; null for none. */
   readonly postprocess: { readonly content: string } | { readonly from: string } | null;
+  /** Answers for the questions of the packages, given before these are unpacked; of two for one question the last counts. */
+  readonly debconf: readonly DebconfAnswer[];
   /** "machine": the sources of this machine's apt that carry the suite. */
   readonly sources: "machine" | readonly SourceStanza[];
 }
 
+/** What one file says by itself; null where it leaves a value to others. */
+export interface TreefilePart extends Omit<Treefile, "suite" | "components" | "ref" | "version" | "recommends" | "sources"> {
+  /** Treefiles to build upon, relative to this one. */
+  readonly include: readonly string[];
+  readonly suite: string | null;
+  readonly components: readonly string[] | null;
+  readonly ref: string | null;
+  readonly version: string | null;
+  readonly recommends: boolean | null;
+  readonly sources: Treefile["sources"] | null;
+}
+
 const KEYS = [
+  "include",
   "suite",
   "architectures",
   "components",
@@ -62,6 +78,7 @@ const KEYS = [
   "units",
   "add-files",
   "postprocess-script",
+  "debconf",
   "sources",
 ] as const;
 
@@ -77,23 +94,32 @@ const KARG = /^[^\s"]+("[^"\n]*")?$/;
 const NOT_IN_TREES = /^\/(boot|dev|proc|run|sys|sysroot|ostree|tmp)(\/|$)/;
 const TEMPLATES = ["arch", "suite", "date"];
 
-/** Parses a treefile. `name` stands for the file in messages. Throws ConfigInvalid. */
+/** Parses a treefile that includes none. `name` stands for the file in messages. Throws ConfigInvalid. */
 export function parseTreefile(text: string, name: string): Treefile {
+  return mergeParts([parseTreefilePart(text, name)], name);
+}
+
+/** Parses one file of a treefile. Throws ConfigInvalid. */
+export function parseTreefilePart(text: string, name: string): TreefilePart {
   const root = parseYaml(text, name);
   const archKeys = root.keys().filter((key) => /^packages-[a-z0-9-]+$/.test(key));
   root.allowOnly([...KEYS, ...archKeys], `${KEYS.join(", ")} and packages-ARCHITECTURE`);
   const units = root.get("units");
   units?.allowOnly(["enable", "mask"]);
   const packages = (key: string): string[] => unique(root.get(key)?.list().map(packageOf) ?? []);
+  const components = root.get("components");
+  const ref = root.get("ref");
+  const version = root.get("version");
   return {
-    suite: root.require("suite").match(SUITE, "a suite such as trixie"),
+    include: strings(root.get("include"), /^[^\n]+$/, "the path of a treefile"),
+    suite: root.get("suite")?.match(SUITE, "a suite such as trixie") ?? null,
     architectures: unique(strings(root.get("architectures"), ARCHITECTURE, "an architecture such as amd64")),
-    components: root.get("components") === null ? ["main"] : nonEmpty(root.require("components"), COMPONENT, "a component such as main"),
-    ref: template(root.require("ref"), REF, "a ref such as debian/13/{arch}/base", ["arch", "suite"]),
-    version: template(root.require("version"), /^[^\s'"]+$/, "a version without blanks and quotes", TEMPLATES),
+    components: components === null ? null : nonEmpty(components, COMPONENT, "a component such as main"),
+    ref: ref === null ? null : template(ref, REF, "a ref such as debian/13/{arch}/base", ["arch", "suite"]),
+    version: version === null ? null : template(version, /^[^\s'"]+$/, "a version without blanks and quotes", TEMPLATES),
     packages: packages("packages"),
     archPackages: Object.fromEntries(archKeys.map((key) => [key.slice("packages-".length), packages(key)])),
-    recommends: root.get("recommends")?.boolean() ?? false,
+    recommends: root.get("recommends")?.boolean() ?? null,
     kargs: strings(root.get("kargs"), KARG, "one kernel argument"),
     units: {
       enable: strings(units?.get("enable") ?? null, UNIT, "a unit such as example.service"),
@@ -101,7 +127,39 @@ export function parseTreefile(text: string, name: string): Treefile {
     },
     addFiles: root.get("add-files")?.list().map(addFileOf) ?? [],
     postprocess: scriptOf(root.get("postprocess-script")),
+    debconf: parseDebconfAnswers(root.get("debconf")?.string() ?? "", `${name} (debconf)`),
     sources: sourcesOf(root.get("sources")),
+  };
+}
+
+/**
+ * One treefile of a file (`name` in messages) and those that it includes: the lists follow one another, and of single values, the
+ * script and the sources those of the last part that has them count. The included ones come first. Throws ConfigInvalid.
+ */
+export function mergeParts(parts: readonly TreefilePart[], name: string): Treefile {
+  const last = <T>(of: (part: TreefilePart) => T | null): T | null => parts.map(of).findLast((value) => value !== null) ?? null;
+  const all = <T>(of: (part: TreefilePart) => readonly T[]): T[] => unique(parts.flatMap(of));
+  const required = (key: "suite" | "ref" | "version"): string => {
+    const value = last((part) => part[key]);
+    if (value === null) throw new AptOstreeError("ConfigInvalid", `cannot use ${name}: the key ${key} is missing`, { details: { file: name, key } });
+    return value;
+  };
+  const architectures = new Set(parts.flatMap((part) => Object.keys(part.archPackages)));
+  return {
+    suite: required("suite"),
+    architectures: all((part) => part.architectures),
+    components: last((part) => part.components) ?? ["main"],
+    ref: required("ref"),
+    version: required("version"),
+    packages: all((part) => part.packages),
+    archPackages: Object.fromEntries([...architectures].map((architecture) => [architecture, all((part) => part.archPackages[architecture] ?? [])])),
+    recommends: last((part) => part.recommends) ?? false,
+    kargs: all((part) => part.kargs),
+    units: { enable: all((part) => part.units.enable), mask: all((part) => part.units.mask) },
+    addFiles: all((part) => part.addFiles),
+    postprocess: last((part) => part.postprocess),
+    debconf: all((part) => part.debconf),
+    sources: last((part) => part.sources) ?? "machine",
   };
 }
 
@@ -152,8 +210,9 @@ function scriptOf(node: YamlNode | null): Treefile["postprocess"] {
   return { from: node.require("file").match(/^[^\n]+$/, "a path") };
 }
 
-function sourcesOf(node: YamlNode | null): Treefile["sources"] {
-  if (node === null || (!node.isList() && node.match(/^machine$/, '"machine" or a list of sources') === "machine")) return "machine";
+function sourcesOf(node: YamlNode | null): Treefile["sources"] | null {
+  if (node === null) return null;
+  if (!node.isList() && node.match(/^machine$/, '"machine" or a list of sources') === "machine") return "machine";
   const stanzas = node.list().map((stanza) => {
     stanza.allowOnly(["uri", "suites", "components", "signed-by"]);
     return {
@@ -184,6 +243,6 @@ function nonEmpty(node: YamlNode, pattern: RegExp, what: string): string[] {
   return values;
 }
 
-function unique(values: readonly string[]): string[] {
+function unique<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
 }

@@ -32,6 +32,7 @@ describe("a treefile", () => {
       units: { enable: [], mask: [] },
       addFiles: [],
       postprocess: null,
+      debconf: [],
       sources: "machine",
     });
     for (const key of ["suite", "ref", "version"])
