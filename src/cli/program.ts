@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import { OK, OUTPUT_CLOSED, SIGNALLED, UNCHANGED, USAGE } from "./exit.ts";
 
 /** The description of `compose` in the list of commands; the command itself comes from elsewhere, and only when it is wanted. */
-export const COMPOSE_DESCRIPTION = "make base trees";
+export const COMPOSE_DESCRIPTION = "make and check base trees";
 
 /** The exit statuses and what they mean; `exit.ts` has their names. */
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [

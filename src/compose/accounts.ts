@@ -10,10 +10,10 @@ export interface Accounts {
 
 const SYSUSERS_FILE = "usr/lib/sysusers.d/00-apt-ostree.conf";
 
-/** Reads passwd(5) and group(5) of a tree that still has /etc. */
-export async function readAccounts(tree: string): Promise<Accounts> {
+/** Reads passwd(5) and group(5) of a tree; `etc` is "usr/etc" in one of OSTree's shape. */
+export async function readAccounts(tree: string, etc: "etc" | "usr/etc" = "etc"): Promise<Accounts> {
   const byNumber = (rows: readonly string[][]): Map<string, string> => new Map(rows.map(([name = "", , id = ""]) => [id, name]));
-  return { users: byNumber(await rowsOf(tree, "etc/passwd", 7)), groups: byNumber(await rowsOf(tree, "etc/group", 4)) };
+  return { users: byNumber(await rowsOf(tree, `${etc}/passwd`, 7)), groups: byNumber(await rowsOf(tree, `${etc}/group`, 4)) };
 }
 
 /**
@@ -22,14 +22,14 @@ export async function readAccounts(tree: string): Promise<Accounts> {
  * themselves are left to them.
  */
 export async function writeSysusers(tree: string): Promise<void> {
-  const fixed = await fixedByPackages(tree);
+  const fixed = await declaredNumbers(tree);
   const [passwd, group] = await Promise.all([readTreeFile(tree, "etc/passwd"), readTreeFile(tree, "etc/group")]);
   const lines = formatSysusers(passwd, group, (type, name, id) => fixed.get(`${type} ${name}`) === id);
   await writeTreeFile(tree, SYSUSERS_FILE, `# System accounts of this tree, with their numbers.\n${lines.join("\n")}\n`);
 }
 
-/** Numbers by type and name; a user without a group of another number brings a group of its own. */
-async function fixedByPackages(tree: string): Promise<Map<string, string>> {
+/** Numbers that sysusers.d of a tree gives, by type and name ("u sshd"); a user without a group of another number brings a group of its own. */
+export async function declaredNumbers(tree: string): Promise<Map<string, string>> {
   const fixed = new Map<string, string>();
   for (const name of (await namesIn(tree, "usr/lib/sysusers.d")).filter((file) => file.endsWith(".conf"))) {
     for (const line of (await readTreeFile(tree, `usr/lib/sysusers.d/${name}`)).split("\n")) {
@@ -41,7 +41,8 @@ async function fixedByPackages(tree: string): Promise<Map<string, string>> {
   return fixed;
 }
 
-async function rowsOf(tree: string, path: string, columns: number): Promise<string[][]> {
+/** The rows of a file like passwd(5) that have at least so many columns. */
+export async function rowsOf(tree: string, path: string, columns: number): Promise<string[][]> {
   return (await readTreeFile(tree, path))
     .split("\n")
     .map((line) => line.split(":"))

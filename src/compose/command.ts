@@ -1,6 +1,7 @@
-/** `apt-ostree compose tree`: the one command that speaks to no daemon. */
+/** `apt-ostree compose`: the one command that speaks to no daemon. */
 import { writeFile } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
+import { runLint } from "./lint/command.ts";
 import { lockFileOf } from "./repository.ts";
 import { type ComposeEvent, composeTree, secondsOf } from "./tree.ts";
 
@@ -20,7 +21,7 @@ interface TreeOptions {
 
 /** The command `compose` with its subcommands, for the command line's program. Actions throw `AptOstreeError`. */
 export function composeCommand(): Command {
-  const command = new Command("compose").description("make base trees");
+  const command = new Command("compose").description("make and check base trees");
   command
     .command("tree")
     .description("compose a bootable tree from Debian packages and commit it")
@@ -37,6 +38,13 @@ export function composeCommand(): Command {
     .option("--force", "compose even when nothing changed", false)
     .option("--json", "print events and the result as lines of JSON", false)
     .action((treefile: string, options: TreeOptions) => runTree(treefile, options));
+  command
+    .command("lint")
+    .description("check a composed tree; exits with status 1 if there are errors")
+    .argument("<commit>", "a commit, or a ref that stands for one")
+    .requiredOption("--repo <dir>", "ostree repository that has it")
+    .option("--json", "print one JSON document", false)
+    .action((commit: string, options: { repo: string; json: boolean }) => runLint(commit, options));
   return command;
 }
 

@@ -12,7 +12,7 @@ import { customize, writeSources } from "./customize.ts";
 import { writeTreeFile } from "./files.ts";
 import { type Inputs, type NamedLock, readInputs, readLock } from "./inputs.ts";
 import { makeInitramfs, moveKernel } from "./kernel.ts";
-import { requireClean } from "./lint.ts";
+import { requireClean } from "./lint/lint.ts";
 import { TREE_LOCK_FILE } from "./locked.ts";
 import { type AptSetting, machineSettings } from "./machine.ts";
 import { COMPOSE_METADATA, commitOf, commitTree, openRepository } from "./repository.ts";

@@ -17,8 +17,10 @@ import { emptyDirectory, exists, kindOf, makeDirectory, namesIn, readTreeFile, w
 const STATE_TMPFILES = "usr/lib/tmpfiles.d/00-apt-ostree.conf";
 /** Everything else that packages expect in /var. */
 const VAR_TMPFILES = "usr/lib/tmpfiles.d/apt-ostree-var.conf";
-const STATE_DIR = "usr/lib/sysimage/var";
-const FACTORY_DIR = "usr/share/factory/var";
+/** Where a tree keeps the state of its packages. */
+export const STATE_DIR = "usr/lib/sysimage/var";
+/** Where a tree keeps the files that a boot copies into /var. */
+export const FACTORY_DIR = "usr/share/factory/var";
 
 /** Files that are made anew, or that belong to one machine. Directories are kept. */
 const DISCARDED =

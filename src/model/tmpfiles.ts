@@ -16,10 +16,11 @@ export interface TmpfilesEntry {
 
 /** The line. Blanks, quotes and backslashes are written as \xHH, "%" as "%%". */
 export function formatTmpfiles({ type, path, mode, user, group, argument }: TmpfilesEntry): string {
-  return `${type} ${escapeField(path)} ${mode} ${user} ${group} - ${argument === "-" ? "-" : escapeField(argument)}`;
+  return `${type} ${escapeTmpfilesField(path)} ${mode} ${user} ${group} - ${argument === "-" ? "-" : escapeTmpfilesField(argument)}`;
 }
 
-function escapeField(text: string): string {
+/** A path as the field of a line. */
+export function escapeTmpfilesField(text: string): string {
   return text.replace(/%/g, "%%").replace(/[\s"'\\]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 

@@ -2,13 +2,15 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { lint } from "../../src/compose/lint.ts";
-import { COMPOSE_METADATA } from "../../src/compose/repository.ts";
+import { sha256 } from "../../src/compose/inputs.ts";
+import { lintCommit } from "../../src/compose/lint/command.ts";
+import { COMPOSE_METADATA, lockFileOf } from "../../src/compose/repository.ts";
 import { type ComposeResult, composeTree } from "../../src/compose/tree.ts";
 import { exec } from "../../src/engines/exec.ts";
 import { commitMetadata } from "../../src/engines/ostree/commits.ts";
 import { removeTree } from "../../src/engines/tree.ts";
 import type { AptOstreeError } from "../../src/model/errors.ts";
+import { parseLockFile } from "../../src/model/lockfile.ts";
 import { createSysroot, removeTree as removeSysroot } from "../../src/sandbox/sysroot.ts";
 
 const COMPOSE_TIMEOUT_MS = 300_000;
@@ -260,51 +262,65 @@ describe("composing again", () => {
     expect(cached).toMatchObject({ cached: true, commit: composed.commit });
   });
 
-  it("gives the same tree, bit for bit, from cached archives", { timeout: COMPOSE_TIMEOUT_MS }, async () => {
+  it("from its lock file gives the same tree, bit for bit, from cached archives", { timeout: COMPOSE_TIMEOUT_MS }, async () => {
     const events: string[] = [];
-    const forced = await composeTree({ treefile, repo, cacheDir: join(directory, "cache"), force: true, onLine: (line) => events.push(line) });
-    expect(forced.cached).toBe(false);
-    expect((await exec("ostree", [`--repo=${repo}`, "diff", composed.commit, forced.commit])).stdout).toBe("");
+    const lockfile = await writtenLock((text) => text);
+    const options = { treefile, repo, lockfile, cacheDir: join(directory, "cache"), force: true };
+    const locked = await composeTree({ ...options, onLine: (line) => events.push(line) });
+    expect(locked.cached).toBe(false);
+    expect((await exec("ostree", [`--repo=${repo}`, "diff", composed.commit, locked.commit])).stdout).toBe("");
     const contents = await Promise.all(
-      [composed.commit, forced.commit].map(
+      [composed.commit, locked.commit].map(
         async (commit) => /ContentChecksum: +(\S+)/.exec((await exec("ostree", [`--repo=${repo}`, "show", commit])).stdout)?.[1],
       ),
     );
     expect(contents[0]).toBe(contents[1]);
+    expect(await lockFileOf(repo, locked.commit)).toBe(await readFile(lockfile, "utf8"));
     expect(await readFile(join(repo, "extensions/apt-ostree/compose/log"), "utf8")).not.toMatch(/^Get:.* openssh-server /m);
     expect(events).toContain(`Composing ${composed.ref}: bootstrapping`);
     expect(events.at(-1)).toMatch(/committing done in \d/);
+    expect(await composeTree({ ...options, force: false })).toMatchObject({ cached: true, commit: locked.commit });
   });
 });
 
-describe("the check before a commit", () => {
-  it("finds nothing wrong with a composed tree", async () => {
-    expect(await lint(tree)).toEqual([]);
+/** The lock file of the composed tree, changed, in a file. */
+async function writtenLock(change: (text: string) => string): Promise<string> {
+  const file = join(directory, "lock.yaml");
+  await writeFile(file, change(await lockFileOf(repo, composed.commit)));
+  return file;
+}
+
+describe("a lock file", () => {
+  it("names every package with version, size and hash, and nothing that is of one machine", async () => {
+    const lock = parseLockFile(await lockFileOf(repo, composed.commit), "lock.yaml");
+    const packages = JSON.parse(await commitMetadata({ repo: repo }, composed.commit, COMPOSE_METADATA.packages)) as string[];
+    expect(lock.packages.map(({ name, version, architecture }) => `${name}=${version}:${architecture}`).sort()).toEqual(packages);
+    expect(lock.suites).toContain("trixie");
+    const [archive = ""] = (await readdir(join(directory, "cache"))).filter((name) => name.startsWith("openssh-server_"));
+    const content = await readFile(join(directory, "cache", archive));
+    expect(lock.packages.find(({ name }) => name === "openssh-server")).toMatchObject({ sha256: sha256(content), sizeBytes: content.length });
   });
 
-  it.each([
-    ["a new directory at the top", "mkdir snap", "rmdir snap", "/snap"],
-    ["an /etc beside /usr/etc", "mkdir etc", "rmdir etc", "/etc"],
-    ["something in /boot", "touch boot/vmlinuz", "rm boot/vmlinuz", "/boot/vmlinuz"],
-    ["something in /var", "mkdir var/lib", "rmdir var/lib", "/var/lib"],
-    ["a second kernel", "mkdir usr/lib/modules/1; touch usr/lib/modules/1/vmlinuz", "rm -r usr/lib/modules/1", "/usr/lib/modules"],
-    ["a pipe", "mkfifo usr/share/pipe", "rm usr/share/pipe", "/usr/share/pipe"],
-    ["a device", "mknod usr/share/null c 1 3", "rm usr/share/null", "/usr/share/null"],
-    ["a host key", "touch usr/etc/ssh/ssh_host_rsa_key", "rm usr/etc/ssh/ssh_host_rsa_key", "/usr/etc/ssh/ssh_host_rsa_key"],
-    ["a machine-id", "echo 0123 > usr/etc/machine-id", ": > usr/etc/machine-id", "/usr/etc/machine-id"],
-    ["a home that is no link", "rm home; mkdir home", "rmdir home; ln -s var/home home", "/home"],
-    ["a directory that nobody can write", "mkdir -m 555 usr/share/locked", "rmdir usr/share/locked", "/usr/share/locked"],
-    [
-      "a half-installed package",
-      "sed -i '0,/install ok installed/s//install ok half-configured/' usr/lib/sysimage/dpkg/status",
-      "sed -i 's/install ok half-configured/install ok installed/' usr/lib/sysimage/dpkg/status",
-      "/usr/lib/sysimage/dpkg",
-    ],
-  ])("refuses %s", async (_, damage, repair, path) => {
-    await exec("sh", ["-ec", damage], { cwd: tree });
-    const problems = await lint(tree);
-    await exec("sh", ["-ec", repair], { cwd: tree });
-    expect(problems.map((problem) => problem.path)).toEqual([path]);
+  it("that the sources cannot keep any more is refused by the names of the packages", { timeout: COMPOSE_TIMEOUT_MS }, async () => {
+    const compose = (lockfile: string): Promise<AptOstreeError> => failureOf(composeTree({ treefile, repo, lockfile, force: true }));
+    const gone = await compose(await writtenLock((text) => text.replace(/(name: "zstd", version: )"[^"]*"/, '$1"0.1"')));
+    expect(gone).toMatchObject({ code: "UnknownPackage", message: expect.stringMatching(/lock\.yaml: .* no more zstd 0\.1 /) });
+    expect(gone.details.packages).toEqual(["zstd"]);
+    const changed = await compose(await writtenLock((text) => text.replace(/(name: "zstd",.*sha256: )"[^"]*"/, `$1"${"0".repeat(64)}"`)));
+    expect(changed).toMatchObject({ code: "VerificationFailed", message: expect.stringContaining("another archive of zstd ") });
+    expect(await readFile(join(repo, "extensions/apt-ostree/compose/log"), "utf8")).not.toMatch(/^Unpacking /m);
+    // What the treefile wants and the lock file has not is not installed besides.
+    const lacking = await compose(await writtenLock((text) => text.replace(/^.*name: "zstd".*\n/m, "")));
+    expect(lacking).toMatchObject({ code: "UnknownPackage", message: expect.stringContaining("zstd") });
+    const foreign = await compose(await writtenLock((text) => text.replace(/^architectures: .*/m, "architectures: [other]")));
+    expect(foreign).toMatchObject({ code: "ConfigInvalid", message: expect.stringContaining("it is for other") });
+  });
+});
+
+describe("the check of a commit", () => {
+  it("finds nothing wrong with a composed tree", async () => {
+    expect(await lintCommit(repo, composed.ref)).toMatchObject({ errors: 0, warnings: 0, findings: [] });
+    expect(await readdir(join(repo, "extensions/apt-ostree/lint"))).toEqual(["lock"]);
   });
 });
 
@@ -375,7 +391,7 @@ describe("a compose that cannot be", () => {
     await mkdir(left, { recursive: true });
     await writeFile(join(left, "fixed"), "");
     await exec("chattr", ["+i", join(left, "fixed")]);
-    expect(await composeTree({ treefile, repo })).toMatchObject({ cached: true });
+    expect(await composeTree({ treefile, repo, lockfile: await writtenLock((text) => text) })).toMatchObject({ cached: true });
     expect((await readdir(join(repo, "extensions/apt-ostree/compose"))).sort()).toEqual(["lock", "log"]);
   });
 });
