@@ -45,6 +45,8 @@ export interface Plan {
   readonly listsGeneration: string;
   /** Key of the layer: digest of all that decides its content; empty for the bare base. */
   readonly layerKey: string;
+  /** Digest of the host's answers to debconf; absent where it has none. */
+  readonly answers?: string;
   /** False where the new deployment would be the one that is already the default. */
   readonly changed: boolean;
   /** What the deployment that it starts from was made from. Plans in the journal of an older daemon have it not. */
@@ -66,9 +68,9 @@ export function treeOfPlan(plan: Plan): TreeState {
 
 /** What is to be done, as a name that a person can approve: equal for two plans that lead to the same tree. 40 hex digits. */
 export function planDigest(plan: Plan): string {
-  const { archives, removals = [], scriptNetwork = false, rebuild = false } = plan;
+  const { archives, removals = [], answers, scriptNetwork = false, rebuild = false } = plan;
   const files = archives.map(({ fileName, hash }) => `${fileName} ${hash}`).sort();
-  return digestOf({ to: treeOfPlan(plan), files, removals, scriptNetwork, rebuild }).slice(0, 40);
+  return digestOf({ to: treeOfPlan(plan), files, removals, answers, scriptNetwork, rebuild }).slice(0, 40);
 }
 
 /** The digest of a JSON value with sorted keys: equal values, equal digests. */

@@ -30,7 +30,9 @@ export interface DebOptions {
   /** Absolute paths and their contents; mode 0755 under a directory named bin or sbin, 0644 elsewhere. */
   readonly files?: Readonly<Record<string, string | Buffer>>;
   /** Shell text; "#!/bin/sh" and "set -e" are put in front where there is no "#!". */
-  readonly scripts?: Readonly<Partial<Record<"preinst" | "postinst" | "prerm" | "postrm", string>>>;
+  readonly scripts?: Readonly<Partial<Record<"preinst" | "postinst" | "prerm" | "postrm" | "config", string>>>;
+  /** The questions that the package asks, in the words of debconf-devel(7). */
+  readonly templates?: string;
   /** Absolute paths among `files`. */
   readonly conffiles?: readonly string[];
 }
@@ -53,6 +55,7 @@ export async function makeDeb(directory: string, options: DebOptions): Promise<s
     await mkdir(join(tree, "DEBIAN"));
     await writeFile(join(tree, "DEBIAN", "control"), controlFile(options));
     if (options.conffiles !== undefined) await writeFile(join(tree, "DEBIAN", "conffiles"), `${options.conffiles.join("\n")}\n`);
+    if (options.templates !== undefined) await writeFile(join(tree, "DEBIAN", "templates"), options.templates);
     for (const [name, text] of Object.entries(options.scripts ?? {})) {
       await writeFile(join(tree, "DEBIAN", name), text.startsWith("#!") ? text : `#!/bin/sh\nset -e\n${text}\n`);
       await chmod(join(tree, "DEBIAN", name), 0o755);
@@ -100,11 +103,23 @@ function controlFile(options: DebOptions): string {
     .join("");
 }
 
+/** What the Release file of a repository says. */
+export interface ReleaseOptions {
+  /** "test" where it is absent. */
+  readonly suite?: string;
+  /** More lines: "NotAutomatic: yes". */
+  readonly fields?: readonly string[];
+}
+
 /**
- * Makes `directory` a repository of exactly these packages (suite "test", component "main"): pool, Packages and Release. Called
- * again, it replaces the repository. Its stanza says `Trusted: yes`, because nothing signs it: for tests only.
+ * Makes `directory` a repository of exactly these packages (component "main"): pool, Packages and Release. Called again, it replaces
+ * the repository. Its stanza says `Trusted: yes`, because nothing signs it: for tests only.
  */
-export async function makeRepository(directory: string, debs: readonly string[]): Promise<Repository> {
+export async function makeRepository(
+  directory: string,
+  debs: readonly string[],
+  { suite = "test", fields = [] }: ReleaseOptions = {},
+): Promise<Repository> {
   const pool = join("pool", "main");
   await rm(join(directory, "pool"), { recursive: true, force: true });
   await mkdir(join(directory, pool), { recursive: true });
@@ -118,23 +133,24 @@ export async function makeRepository(directory: string, debs: readonly string[])
       .filter((s) => s.architecture === architecture || s.architecture === "all")
       .map((s) => s.text)
       .join("\n");
-    await mkdir(dirname(join(directory, "dists", "test", path)), { recursive: true });
-    await writeFile(join(directory, "dists", "test", path), text);
+    await mkdir(dirname(join(directory, "dists", suite, path)), { recursive: true });
+    await writeFile(join(directory, "dists", suite, path), text);
     lines.push(` ${sha256(Buffer.from(text))} ${Buffer.byteLength(text)} ${path}`);
   }
   const release = [
     "Origin: Test",
     "Label: Test",
-    "Suite: test",
-    "Codename: test",
+    `Suite: ${suite}`,
+    `Codename: ${suite}`,
+    ...fields,
     `Date: ${new Date().toUTCString().replace("GMT", "+0000")}`,
     `Architectures: ${architectures.join(" ")}`,
     "Components: main",
     "SHA256:",
     ...lines,
   ];
-  await writeFile(join(directory, "dists", "test", "Release"), `${release.join("\n")}\n`);
-  const sourceFor = (uri: string): string => `Types: deb\nURIs: ${uri}\nSuites: test\nComponents: main\nTrusted: yes\n`;
+  await writeFile(join(directory, "dists", suite, "Release"), `${release.join("\n")}\n`);
+  const sourceFor = (uri: string): string => `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: main\nTrusted: yes\n`;
   return { directory, source: sourceFor(`file:${directory}`), sourceFor };
 }
 

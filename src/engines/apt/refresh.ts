@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ExecError, exec } from "../exec.ts";
 import type { Paths } from "../paths.ts";
 import { removeTree } from "../tree.ts";
+import { architectureConfig } from "./architectures.ts";
 import { aptOptions, REFRESH_CONFIG } from "./config.ts";
 import { beginGeneration, copyLinkedLists, finishGeneration, type KeptLists, pruneLists } from "./lists.ts";
 import { localSourceDirs } from "./localsources.ts";
@@ -34,7 +35,7 @@ export async function refreshLists(paths: Paths, options: RefreshOptions): Promi
     "apt-get",
     "update",
     "-q",
-    ...aptOptions(REFRESH_CONFIG),
+    ...aptOptions([...REFRESH_CONFIG, ...(await architectureConfig(options.baseTree))]),
   ]);
   try {
     const { signal, background, timeoutMs, onLine } = options;

@@ -11,7 +11,8 @@ export async function readSettings(root: ReadRoot): Promise<AptConfig> {
 }
 
 /** Options that decide which packages a request brings. */
-const DECISIVE = /^APT::(Install-(Recommends|Suggests)|Default-Release|Solver|Strict-Pinning|Get::(Upgrade-Allow-New|AutomaticRemove)|Cache-Start)$/i;
+const DECISIVE =
+  /^APT::(Install-(Recommends|Suggests)|Default-Release|Solver|Strict-Pinning|Get::(Upgrade-Allow-New|AutomaticRemove)|Cache-Start|Architectures::)$/i;
 
 /**
  * The decisive options as the planning root has them. Installing goes by the tree's own apt.conf.d, and must come to what was

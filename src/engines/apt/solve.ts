@@ -5,7 +5,8 @@ import type { Archive } from "../../model/plan.ts";
 import type { TreeState } from "../../model/tree.ts";
 import { ExecError, exec } from "../exec.ts";
 import type { Paths } from "../paths.ts";
-import { aptOptions, PLAN_CONFIG } from "./config.ts";
+import { architectureConfig } from "./architectures.ts";
+import { type AptConfig, aptOptions, PLAN_CONFIG } from "./config.ts";
 import { listsDir } from "./lists.ts";
 import { PRINT_URIS_OPTIONS, parseAptError, parseInstallSummary, parsePrintUris } from "./output.ts";
 import { aptCacheDir, type ReadRoot, readRootArgs } from "./readroot.ts";
@@ -48,9 +49,10 @@ export async function solve(paths: Paths, options: SolveOptions): Promise<Soluti
   const cache = await aptCacheDir(paths, options.listsGeneration, options.baseCommit);
   const lists = listsDir(paths, options.listsGeneration);
   const root: ReadRoot = { baseTree: options.baseTree, runningEtc: options.runningEtc, lists, cache, purpose: "plan", locals: paths.locals };
-  await refuseModifiers(root, options);
-  const { verb, config, words } = wordsFor(tree, inactive);
-  const command = ["apt-get", verb, "-q", ...PRINT_URIS_OPTIONS, ...aptOptions([...PLAN_CONFIG, ...config]), "--", ...words];
+  const config: AptConfig = [...PLAN_CONFIG, ...(await architectureConfig(options.baseTree))];
+  await refuseModifiers(root, config, options);
+  const { verb, config: meant, words } = wordsFor(tree, inactive);
+  const command = ["apt-get", verb, "-q", ...PRINT_URIS_OPTIONS, ...aptOptions([...config, ...meant]), "--", ...words];
   try {
     const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, background, timeoutMs: SOLVE_TIMEOUT_MS });
     const summary = parseInstallSummary(stdout);
@@ -67,11 +69,11 @@ export async function solve(paths: Paths, options: SolveOptions): Promise<Soluti
  * unless a package has that very name, as "g++" has. Patterns are meant as such.
  * Throws UnknownPackage.
  */
-async function refuseModifiers(root: ReadRoot, { tree, signal, background }: SolveOptions): Promise<void> {
+async function refuseModifiers(root: ReadRoot, config: AptConfig, { tree, signal, background }: SolveOptions): Promise<void> {
   const unknown: string[] = [];
   const specs = [...tree.requested, ...tree.replaced].filter((spec) => !isPattern(spec));
   for (const name of new Set(specs.map(packageName).filter((one) => /[.+]|-$/.test(one)))) {
-    const command = ["apt-cache", "pkgnames", ...aptOptions([...PLAN_CONFIG, ["APT::Cache::AllNames", "true"]]), "--", name];
+    const command = ["apt-cache", "pkgnames", ...aptOptions([...config, ["APT::Cache::AllNames", "true"]]), "--", name];
     const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, background, timeoutMs: SOLVE_TIMEOUT_MS });
     if (!stdout.split("\n").includes(name)) unknown.push(name);
   }

@@ -47,6 +47,10 @@ export interface InstallOptions {
   readonly locals: string;
   /** What apt is to do; its options are also those that decide what the packages bring, as they were when it was planned. */
   readonly words: AptWords;
+  /** Architectures of what is unpacked: those that the base's dpkg does not know yet are added to it. */
+  readonly architectures: readonly string[];
+  /** Answers for debconf-set-selections(1), given before anything is unpacked; may be empty. */
+  readonly answers: string;
   /** SOURCE_DATE_EPOCH, seconds: the base commit's time, so that the same plan gives the same tree. */
   readonly sourceDateEpochS: number;
   readonly signal: AbortSignal;
@@ -67,6 +71,7 @@ export async function installPackages(options: InstallOptions): Promise<void> {
   for (const directory of Object.values(workTree(options.workspace.directory))) await mkdir(directory, { recursive: true, mode: 0o755 });
   // For the programs that apt starts: apt-extracttemplates would build caches of its own for half a second otherwise.
   await writeFile(join(options.workspace.directory, CONFIG_FILE), COMMON_CONFIG.map(([option, value]) => `${option} "${value}";\n`).join(""));
+  await writeFile(join(options.workspace.directory, ANSWERS_FILE), options.answers, { mode: 0o600 });
   const command = bwrapArgs(
     {
       network: false,
@@ -87,7 +92,7 @@ export async function installPackages(options: InstallOptions): Promise<void> {
       "sh",
       "-c",
       INSIDE_SCRIPT,
-      "install",
+      options.architectures.join(" "),
       options.words.verb,
       ...aptOptions([...INSTALL_CONFIG, ...options.words.config]),
       "--",
@@ -116,12 +121,16 @@ export async function installPackages(options: InstallOptions): Promise<void> {
 /** Outside the sandbox, in the new mount namespace: the overlay, with a place to bind `/etc` on. */
 const MOUNT_SCRIPT = 'set -e; mount -t overlay overlay -o "$1" "$2"; mkdir -p "$2/etc"; shift 2; exec "$@"';
 
+const ANSWERS_FILE = "debconf-answers";
+const INSIDE_ANSWERS = "/run/apt-ostree/debconf-answers";
+
 /**
  * Inside: `/var` as a first boot would make it (tmpfiles.d(5)), a policy that no service is started (invoke-rc.d(8), taken out
- * of the layer afterwards), then apt.
+ * of the layer afterwards), the architectures in $0, the answers for debconf, then apt.
  */
-const INSIDE_SCRIPT =
-  'systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"';
+const PREPARE_DPKG = 'for a in $0; do [ "$a" = "$(dpkg --print-architecture)" ] || dpkg --add-architecture "$a" || exit; done';
+const PREPARE_DEBCONF = `if [ -s ${INSIDE_ANSWERS} ]; then debconf-set-selections ${INSIDE_ANSWERS} || exit; fi`;
+const INSIDE_SCRIPT = `systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; ${PREPARE_DPKG}; ${PREPARE_DEBCONF}; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"`;
 
 const CONFIG_FILE = "apt.conf";
 
@@ -153,6 +162,7 @@ function rootArgs(options: InstallOptions): string[] {
     ...["--ro-bind", options.lists, INSIDE.lists, "--ro-bind", options.archives, INSIDE.archives, "--ro-bind", options.aptCache, INSIDE.cache],
     ...["--ro-bind", options.locals, INSIDE.locals],
     ...["--ro-bind", join(options.workspace.insideDirectory, CONFIG_FILE), INSIDE.config],
+    ...["--ro-bind", join(options.workspace.insideDirectory, ANSWERS_FILE), INSIDE_ANSWERS],
     // Scripts that care can see that they are assembling an OSTree host.
     ...["--ro-bind", "/dev/null", "/run/ostree-booted"],
   ];

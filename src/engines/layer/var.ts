@@ -39,6 +39,8 @@ export async function captureVar(varDir: string, upper: string, baseTree: string
   for (const path of DEPLOYMENT_STATE) {
     if (await moveState(varDir, upper, path)) link(path, relative(dirname(`/var/${path}`), `/${STATE_DIR}/${path}`));
   }
+  const passwords = await pathInside(upper, `${STATE_DIR}/cache/debconf/passwords.dat`);
+  if (passwords !== null) await rm(passwords, { force: true });
   const declared = await declaredPaths([baseTree, upper]);
   const names = await accountNames(upper, baseTree);
   for (const entry of await listVar(varDir)) {

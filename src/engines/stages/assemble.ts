@@ -5,11 +5,13 @@ import { AptOstreeError } from "../../model/errors.ts";
 import { diffPackages, type InstalledPackage, type Plan, treeOfPlan } from "../../model/plan.ts";
 import { localTitle, type TreeState } from "../../model/tree.ts";
 import type { Layer, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
+import { architecturesOf } from "../apt/architectures.ts";
 import { currentLists, listsDir } from "../apt/lists.ts";
 import { aptCacheDir } from "../apt/readroot.ts";
 import { decisiveSettings } from "../apt/settings.ts";
 import { wordsFor } from "../apt/words.ts";
 import { type EngineContext, runningEtc } from "../context.ts";
+import { type DebconfAnswers, readAnswers } from "../debconf.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
 import { captureAccounts } from "../layer/accounts.ts";
 import { checkLayer, scrubUpper } from "../layer/check.ts";
@@ -34,7 +36,12 @@ export function assembleStage(context: EngineContext): StageEngine {
       io.message("warning", "package lists or archives of the plan were cleaned up meanwhile: planning again");
       return { facts: { listsGeneration: (await currentLists(context.paths)) ?? "" }, cached: false, verdict: "replan" };
     }
-    const layer = known ?? (await assemble(context, input, io, plan));
+    const answers = await readAnswers(runningEtc(context, input.snapshot));
+    if (known === null && answers.digest !== (plan.answers ?? "")) {
+      io.message("warning", "the answers to debconf were changed meanwhile: planning again");
+      return { facts: {}, cached: false, verdict: "replan" };
+    }
+    const layer = known ?? (await assemble(context, input, io, plan, answers));
     return { facts: { layer }, cached: layer.cached, verdict: "proceed" };
   };
 }
@@ -58,22 +65,29 @@ async function inputsAreThere(context: EngineContext, plan: Plan): Promise<boole
 }
 
 /** In memory where it fits; a layer that turns out larger than expected is assembled again on the disk. */
-async function assemble(context: EngineContext, input: StageInput, io: StageIo, plan: Plan): Promise<Layer> {
+async function assemble(context: EngineContext, input: StageInput, io: StageIo, plan: Plan, answers: DebconfAnswers): Promise<Layer> {
   const directory = join(context.paths.work, input.runId);
   const workspace = await openWorkspace(directory, UNPACKED_RATIO * archiveBytes(plan));
   try {
-    return await assembleIn(workspace, context, input, io, plan);
+    return await assembleIn(workspace, context, input, io, plan, answers);
   } catch (error) {
     if (!workspace.inMemory || !(error instanceof AptOstreeError) || error.code !== "NoSpace") throw error;
     io.message("info", "the layer does not fit into memory: assembling it on the disk");
     await workspace.close();
-    return await assembleIn(onDisk(directory), context, input, io, plan);
+    return await assembleIn(onDisk(directory), context, input, io, plan, answers);
   } finally {
     await workspace.close();
   }
 }
 
-async function assembleIn(workspace: Workspace, context: EngineContext, input: StageInput, io: StageIo, plan: Plan): Promise<Layer> {
+async function assembleIn(
+  workspace: Workspace,
+  context: EngineContext,
+  input: StageInput,
+  io: StageIo,
+  plan: Plan,
+  answers: DebconfAnswers,
+): Promise<Layer> {
   const baseTree = await context.bases.ensure(plan.baseCommit);
   const facts = await context.commits.facts(plan.baseCommit);
   const to = treeOfPlan(plan);
@@ -96,6 +110,8 @@ async function assembleIn(workspace: Workspace, context: EngineContext, input: S
       aptCache,
       locals: context.paths.locals,
       words: { ...words, config: [...words.config, ...decisive] },
+      architectures: architecturesOf(plan.archives, [...to.requestedLocal, ...to.replacedLocal]),
+      answers: answers.text,
       sourceDateEpochS: facts.timestampS,
       signal: io.signal,
       timeoutMs: context.settings.installTimeoutMs,

@@ -13,6 +13,7 @@ import { usableLists } from "../apt/lists.ts";
 import { type Solution, solve } from "../apt/solve.ts";
 import { hasWords, wordsFor } from "../apt/words.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
+import { readAnswers } from "../debconf.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
 import { findRevision } from "../ostree/revision.ts";
 import { deploymentDir } from "../paths.ts";
@@ -51,7 +52,8 @@ export function planStage(context: EngineContext): StageEngine {
     const { archives, removals } = solution;
     const changesBase = archives.length + removals.length + solution.localFiles.length > 0;
     const scriptNetwork = request.scriptNetwork === true;
-    const layerKey = changesBase ? keyOf(to, inactive, solution, scriptNetwork) : "";
+    const answers = changesBase ? (await readAnswers(runningEtc(context, input.snapshot))).digest : "";
+    const layerKey = changesBase ? keyOf(to, inactive, solution, { scriptNetwork, answers }) : "";
     const isSame = merge.origin.layerKey === layerKey && digestOf(from) === digestOf(to);
     const rebuild = request.kind === "reinstall" && layerKey !== "";
     const plan: Plan = {
@@ -60,6 +62,7 @@ export function planStage(context: EngineContext): StageEngine {
       baseRefspec: to.refspec,
       requested: to.requested,
       changed: !isSame || rebuild,
+      ...(answers === "" ? {} : { answers }),
       ...(scriptNetwork ? { scriptNetwork } : {}),
       ...(rebuild ? { rebuild } : {}),
     };
@@ -121,7 +124,12 @@ async function requireBase(context: EngineContext, undo: UndoOf, commit: string)
   }
 }
 
-function keyOf(to: TreeState, inactive: readonly string[], { archives, localFiles, removals }: Solution, scriptNetwork: boolean): string {
+function keyOf(
+  to: TreeState,
+  inactive: readonly string[],
+  { archives, localFiles, removals }: Solution,
+  { scriptNetwork, answers }: { scriptNetwork: boolean; answers: string },
+): string {
   const named = (archive: Archive): string => `${archive.fileName} ${archive.hash}`;
   const { verb, words } = wordsFor(to, inactive);
   return digestOf({
@@ -132,5 +140,6 @@ function keyOf(to: TreeState, inactive: readonly string[], { archives, localFile
     localFiles: [...localFiles].sort(),
     removals: [...removals].sort(),
     ...(scriptNetwork ? { scriptNetwork } : {}),
+    ...(answers === "" ? {} : { answers }),
   }).slice(0, 40);
 }
