@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   addGauges(metrics, scheduler);
   const bus = await Bus.connect(options.bus);
   await scheduler.start();
-  const service = await startService({ bus, scheduler, log, version: release(), metrics });
+  const service = await startService({ bus, scheduler, inspection: engines.inspector, remotes: engines.remotes, log, version: release(), metrics });
   const closeMetrics = options.metricsSocket === undefined ? null : await serveMetrics(options.metricsSocket, () => metrics.render());
   log.info({ version: release(), sysroot: options.sysroot, bus: options.bus, state: options.state }, "apt-ostreed serves");
 

@@ -5,7 +5,15 @@ import type { DaemonClient } from "../dbus/client.ts";
 export type Daemon = Pick<
   DaemonClient,
   "status" | "statusAfter" | "submit" | "transaction" | "transactions" | "messages" | "cancel" | "metrics" | "lockReport" | "follow" | "close"
->;
+> &
+  Reading &
+  RemoteConfiguration;
+
+/** What the reading commands ask. */
+export type Reading = Pick<DaemonClient, "revision" | "packages" | "packageDiff" | "changelogs" | "why" | "whyNot">;
+
+/** What the commands about remotes ask. */
+export type RemoteConfiguration = Pick<DaemonClient, "remotes" | "remoteRefs" | "addRemote" | "modifyRemote" | "deleteRemote">;
 
 /** One of the two standard streams that are written to. */
 export interface Output {

@@ -5,6 +5,8 @@ import { parseWhole, type Run, transactionId } from "./arguments.ts";
 import { addChanges } from "./changes.ts";
 import type { Context } from "./context.ts";
 import { OK, OUTPUT_CLOSED, SIGNALLED, UNCHANGED, USAGE } from "./exit.ts";
+import { addReading } from "./reading.ts";
+import { addRemotes } from "./remotes.ts";
 
 /** The description of `compose` in the list of commands; the command itself comes from elsewhere, and only when it is wanted. */
 export const COMPOSE_DESCRIPTION = "make and check base trees";
@@ -55,6 +57,8 @@ export function makeProgram(context: Context, finished: (status: number) => void
   addStatus(program, context, run);
   addChanges(program, context, run);
   addTransactions(program, context, run);
+  addReading(program, context, run);
+  addRemotes(program, context, run);
   addInsights(program, context, run);
   if (compose === undefined) program.command("compose").description(COMPOSE_DESCRIPTION);
   else adopt(program, compose);

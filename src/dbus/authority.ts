@@ -7,7 +7,9 @@ export type Action =
   | { readonly verb: "submit"; readonly request: Request }
   /** `ownerUid` is the user who asked for the transaction. */
   | { readonly verb: "cancel"; readonly transaction: string; readonly ownerUid: number }
-  | { readonly verb: "reload" };
+  | { readonly verb: "reload" }
+  /** A remote's configuration is to be changed. */
+  | { readonly verb: "add" | "modify" | "delete"; readonly remote: string };
 
 /** How a caller may be asked. */
 export interface Asking {
@@ -35,5 +37,6 @@ export function ownerAuthority(ownUid: number): Authority {
 }
 
 function nameOf(action: Action): string {
+  if ("remote" in action) return `${action.verb} remote ${action.remote}`;
   return action.verb === "submit" ? action.request.kind : action.verb;
 }

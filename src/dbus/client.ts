@@ -1,12 +1,14 @@
 /** The daemon as its clients see it: what the command line uses, and any other program of ours could. */
 import { AptOstreeError } from "../model/errors.ts";
+import type { ChangelogPart, PackageDiff, PackageSet, Revision, Why, WhyNot } from "../model/inspection.ts";
+import type { Remote, RemoteRef, RemoteSettings } from "../model/remote.ts";
 import type { RunMessage, TransactionView } from "../model/transaction.ts";
 import type { LockReport, StatusView } from "../scheduler/api.ts";
 import { startOwner } from "./activation.ts";
 import { Bus, DRIVER } from "./bus.ts";
 import { fromRemote } from "./faults.ts";
 import { type FollowEvent, followTransaction } from "./follow.ts";
-import { type Args, type InterfaceTable, MAIN, MANAGER, signatureOf } from "./interfaces.ts";
+import { type Args, DATABASE, type InterfaceTable, MAIN, MANAGER, REMOTES, signatureOf } from "./interfaces.ts";
 import { type IncomingSignal, RemoteError } from "./message.ts";
 import { BUS_NAME, ROOT_PATH, type Submission } from "./wire.ts";
 
@@ -16,6 +18,8 @@ const MAX_OPEN_CALLS = 64;
 const WAIT_PART_MS = 20_000;
 const ANSWER_MS = 10_000;
 const PATIENCE_MS = 60_000;
+/** Questions that take a child or a remote to answer, and may have to wait for others'. */
+const READING_MS = 300_000;
 /** How soon a daemon that left is asked again where the bus says nothing new. */
 const RETRY_MS = 1000;
 const OWNER_CHANGES = `type='signal',sender='${DRIVER.destination}',interface='${DRIVER.interface}',member='NameOwnerChanged',arg0='${BUS_NAME}'`;
@@ -127,6 +131,61 @@ export class DaemonClient {
   /** Ends our interest in a transaction. */
   async cancel(id: string): Promise<void> {
     await this.#call(MANAGER, "Cancel", [id], true);
+  }
+
+  /** The commit that a revision stands for. Throws NotFound, InvalidRequest, as the next four. */
+  async revision(name: string): Promise<Revision> {
+    return (await this.#json(DATABASE, "Revision", [name], READING_MS)) as Revision;
+  }
+
+  /** The packages of a revision. */
+  async packages(revision: string): Promise<PackageSet> {
+    return (await this.#json(DATABASE, "Packages", [revision], READING_MS)) as PackageSet;
+  }
+
+  /** The packages in which two revisions differ. */
+  async packageDiff(from: string, to: string): Promise<PackageDiff> {
+    return (await this.#json(DATABASE, "PackageDiff", [from, to], READING_MS)) as PackageDiff;
+  }
+
+  /** What the changelogs say of the packages that are newer in the second revision. */
+  async changelogs(from: string, to: string): Promise<ChangelogPart[]> {
+    return (await this.#json(DATABASE, "Changelogs", [from, to], READING_MS)) as ChangelogPart[];
+  }
+
+  /** Why a package is in a revision. */
+  async why(spec: string, revision: string): Promise<Why> {
+    return (await this.#json(DATABASE, "Why", [spec, revision], READING_MS)) as Why;
+  }
+
+  /** Why a package is not there, and whether it could be. */
+  async whyNot(spec: string): Promise<WhyNot> {
+    return (await this.#json(DATABASE, "WhyNot", [spec], READING_MS)) as WhyNot;
+  }
+
+  /** The remotes, by name. */
+  async remotes(): Promise<Remote[]> {
+    return (await this.#json(REMOTES, "ListRemotes", [])) as Remote[];
+  }
+
+  /** The refs of a remote. Throws NotFound, DownloadFailed. */
+  async remoteRefs(name: string): Promise<RemoteRef[]> {
+    return (await this.#json(REMOTES, "RemoteRefs", [name], READING_MS)) as RemoteRef[];
+  }
+
+  /** Adds a remote. Throws Conflict, InvalidRequest. */
+  async addRemote(name: string, settings: RemoteSettings): Promise<void> {
+    await this.#call(REMOTES, "AddRemote", [name, JSON.stringify(settings)], true, READING_MS);
+  }
+
+  /** Changes a remote. Throws NotFound, Busy, InvalidRequest. */
+  async modifyRemote(name: string, settings: RemoteSettings): Promise<void> {
+    await this.#call(REMOTES, "ModifyRemote", [name, JSON.stringify(settings)], true, READING_MS);
+  }
+
+  /** Removes a remote. Throws NotFound, Busy, Conflict. */
+  async deleteRemote(name: string, force: boolean): Promise<void> {
+    await this.#call(REMOTES, "DeleteRemote", [name, force], true, READING_MS);
   }
 
   /** Has the sysroot read again and gives its epoch. */

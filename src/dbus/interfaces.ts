@@ -2,7 +2,15 @@
  * Our interfaces as tables, from which the server dispatches and the introspection is made. The commented reference is
  * `systemd/org.debian.aptostree1.xml`; a test holds the two together.
  */
-import { INTERFACE, MANAGER_INTERFACE, OS_INTERFACE, SYSROOT_INTERFACE, TRANSACTION_INTERFACE } from "./wire.ts";
+import {
+  DATABASE_INTERFACE,
+  INTERFACE,
+  MANAGER_INTERFACE,
+  OS_INTERFACE,
+  REMOTES_INTERFACE,
+  SYSROOT_INTERFACE,
+  TRANSACTION_INTERFACE,
+} from "./wire.ts";
 
 /** Arguments in order: name to signature. */
 export type Args = Readonly<Record<string, string>>;
@@ -68,6 +76,35 @@ export const MANAGER = {
     Reload: { in: {}, out: { epoch: "t" } },
   },
   properties: { Version: "s" },
+  signals: {},
+} as const satisfies InterfaceTable;
+
+/** At the root object: the packages of deployments and commits, for reading. */
+export const DATABASE = {
+  name: DATABASE_INTERFACE,
+  methods: {
+    Revision: { in: { revision: "s" }, out: { found: "s" } },
+    Packages: { in: { revision: "s" }, out: { packages: "s" } },
+    PackageDiff: { in: { from: "s", to: "s" }, out: { diff: "s" } },
+    Changelogs: { in: { from: "s", to: "s" }, out: { changelogs: "s" } },
+    Why: { in: { package: "s", revision: "s" }, out: { why: "s" } },
+    WhyNot: { in: { package: "s" }, out: { why_not: "s" } },
+  },
+  properties: {},
+  signals: {},
+} as const satisfies InterfaceTable;
+
+/** At the root object: where bases are pulled from. */
+export const REMOTES = {
+  name: REMOTES_INTERFACE,
+  methods: {
+    ListRemotes: { in: {}, out: { remotes: "s" } },
+    RemoteRefs: { in: { name: "s" }, out: { refs: "s" } },
+    AddRemote: { in: { name: "s", settings: "s" }, out: {} },
+    ModifyRemote: { in: { name: "s", settings: "s" }, out: {} },
+    DeleteRemote: { in: { name: "s", force: "b" }, out: {} },
+  },
+  properties: {},
   signals: {},
 } as const satisfies InterfaceTable;
 

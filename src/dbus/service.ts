@@ -6,9 +6,12 @@ import { isActivatable, startOwner } from "./activation.ts";
 import { type Authority, ownerAuthority } from "./authority.ts";
 import type { Bus } from "./bus.ts";
 import { Callers } from "./caller.ts";
+import { databaseBinding } from "./database.ts";
 import { UNLIMITED } from "./interfaces.ts";
 import { ReadingLimits } from "./limits.ts";
 import { rootBindings } from "./manager.ts";
+import type { InspectionPort, RemotesPort } from "./ports.ts";
+import { remotesBinding } from "./remotes.ts";
 import { ObjectServer } from "./server.ts";
 import { StatusText } from "./status.ts";
 import { SysrootObjects } from "./sysroot.ts";
@@ -22,6 +25,8 @@ export interface ServiceParts {
   readonly scheduler: SchedulerApi;
   readonly log: Log;
   readonly version: string;
+  readonly inspection: InspectionPort;
+  readonly remotes: RemotesPort;
   /** What `Manager.Metrics` answers. */
   readonly metrics: { render(): string };
   /** Who may do what; root and the daemon's own user if absent. */
@@ -58,7 +63,8 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const services = { scheduler, callers, authority, version, metrics, status, waits, limits };
   const server = new ObjectServer(bus, log, ROOT_PATH, ({ sender, member }) => (UNLIMITED.has(member) ? null : limits.turn(sender)));
   const transactions = new Transactions(server, services, () => sysroot.refresh());
-  server.add(ROOT_PATH, rootBindings(services, transactions));
+  const bindings = [...rootBindings(services, transactions), databaseBinding(scheduler, parts.inspection), remotesBinding(services, parts.remotes)];
+  server.add(ROOT_PATH, bindings);
   const sysroot = new SysrootObjects(server, scheduler.status().snapshot, () => transactions.active());
 
   let lastEndMs = 0;

@@ -5,11 +5,13 @@ import type { Engines } from "../scheduler/ports.ts";
 import { prepareDirectory } from "./apt/archives.ts";
 import { whyNotNow } from "./conditions.ts";
 import type { EngineContext, EngineSettings } from "./context.ts";
+import { Inspector } from "./inspect/inspector.ts";
 import { keepFiles } from "./local/kept.ts";
 import { BaseTrees } from "./ostree/base.ts";
 import { Commits } from "./ostree/commits.ts";
 import { undeploy } from "./ostree/deploy.ts";
 import { dropRef, EARLY_REFS, earlyRef, listRefs } from "./ostree/refs.ts";
+import { Remotes } from "./ostree/remotes.ts";
 import { readSysroot } from "./ostree/sysroot.ts";
 import { awaitSysroot } from "./ostree/sysrootlock.ts";
 import { type Paths, resolvePaths } from "./paths.ts";
@@ -22,8 +24,14 @@ import { refreshStage } from "./stages/refresh.ts";
 import { removeTree } from "./tree.ts";
 import { watchSysroot } from "./watch.ts";
 
+/** The engines, and what answers the doors' questions beside the scheduler. */
+export interface SysrootEngines extends Engines {
+  readonly inspector: Inspector;
+  readonly remotes: Remotes;
+}
+
 /** Makes the engines of a sysroot. Throws where there is no repository. */
-export async function makeEngines(sysroot: string, state: string, settings: EngineSettings): Promise<Engines> {
+export async function makeEngines(sysroot: string, state: string, settings: EngineSettings): Promise<SysrootEngines> {
   const paths = await resolvePaths(sysroot, state);
   for (const directory of [paths.work, paths.bases]) await mkdir(directory, { recursive: true, mode: 0o700 });
   for (const directory of [paths.state, paths.lists, paths.aptCache, paths.locals]) await mkdir(directory, { recursive: true, mode: 0o755 });
@@ -32,6 +40,8 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
   await sweep(paths);
   const context: EngineContext = { paths, commits, bases: new BaseTrees(paths), settings };
   return {
+    inspector: new Inspector(context),
+    remotes: new Remotes(paths),
     stages: {
       refreshing: refreshStage(context),
       planning: planStage(context),

@@ -54,8 +54,11 @@ export interface Link {
 export interface Why {
   readonly revision: Revision;
   readonly package: InstalledPackage;
-  /** "base": it is part of the base, in this version. "requested": it was asked for by name. "dependency": something else brings it. */
-  readonly reason: "base" | "requested" | "dependency";
+  /**
+   * "base": it is part of the base, in this version. "requested": it was asked for by name. "override": it replaces the base's.
+   * "dependency": something else brings it.
+   */
+  readonly reason: "base" | "requested" | "override" | "dependency";
   /** The requests that name it, as they were made; with "base" they are inactive. */
   readonly requests: readonly string[];
   /** apt's mark: installed for others only, so that it goes when they do. */

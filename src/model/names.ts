@@ -30,3 +30,12 @@ export function isPattern(spec: string): boolean {
 export function packageName(spec: string): string {
   return spec.replace(/[:=/].*$/, "");
 }
+
+/** Whether a name is one of those that a pattern stands for: "*" for any characters, "?" for one. */
+export function matchesPattern(name: string, pattern: string): boolean {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replace(/\*+/g, ".*")
+    .replace(/\?/g, ".");
+  return new RegExp(`^${source}$`).test(name);
+}

@@ -4,6 +4,7 @@ import { Bus } from "../../src/dbus/bus.ts";
 import { startService } from "../../src/dbus/service.ts";
 import { watchIdle } from "../../src/idle.ts";
 import { Metrics } from "../../src/metrics.ts";
+import { MemoryInspection, MemoryRemotes } from "./memory-reading.ts";
 import { MemoryScheduler } from "./memory-scheduler.ts";
 
 const [address = "", idleMs = "0"] = process.argv.slice(2);
@@ -11,6 +12,8 @@ const bus = await Bus.connect(address);
 const service = await startService({
   bus,
   scheduler: new MemoryScheduler(),
+  inspection: new MemoryInspection(),
+  remotes: new MemoryRemotes(),
   log: pino({ level: "silent" }),
   version: String(process.pid),
   metrics: new Metrics(),

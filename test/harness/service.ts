@@ -6,11 +6,14 @@ import { ReadingLimits } from "../../src/dbus/limits.ts";
 import { type Service, startService } from "../../src/dbus/service.ts";
 import { Metrics } from "../../src/metrics.ts";
 import type { TestBus } from "./bus.ts";
+import { MemoryInspection, MemoryRemotes } from "./memory-reading.ts";
 import { MemoryScheduler } from "./memory-scheduler.ts";
 
 /** A running service. */
 export interface TestService extends Pick<Service, "idleSinceMs" | "leave"> {
   readonly scheduler: MemoryScheduler;
+  readonly inspection: MemoryInspection;
+  readonly remotes: MemoryRemotes;
   readonly metrics: Metrics;
   /** The service's own connection. */
   readonly bus: Bus;
@@ -25,11 +28,15 @@ export async function startTestService(on: TestBus, scheduler = new MemorySchedu
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void logged.push(JSON.parse(line)) });
   const metrics = new Metrics();
+  const inspection = new MemoryInspection();
+  const remotes = new MemoryRemotes();
   const bus = await Bus.connect(on.address);
   try {
-    const service = await startService({ bus, scheduler, log, version: "1.2.3", metrics, limits });
+    const service = await startService({ bus, scheduler, inspection, remotes, log, version: "1.2.3", metrics, limits });
     return {
       scheduler,
+      inspection,
+      remotes,
       metrics,
       bus,
       logged,

@@ -34,6 +34,18 @@ describe.each([
   it("lets everyone read", async () => {
     expect((await asNobody("call", NAME, ROOT, NAME, "Status")).stdout).toContain("1.2.3");
     expect((await asNobody("call", NAME, ROOT, `${NAME}.Manager`, "ListTransactions", "u", "10")).status).toBe(0);
+    service.inspection.sets.set("booted", [{ name: "vim", architecture: "amd64", version: "2:9.1" }]);
+    for (const [member, signature, ...args] of [
+      ["Revision", "s", "booted"],
+      ["Packages", "s", "booted"],
+      ["PackageDiff", "ss", "booted", "booted"],
+      ["Changelogs", "ss", "booted", "booted"],
+      ["Why", "ss", "vim", "booted"],
+      ["WhyNot", "s", "vim"],
+    ] as const)
+      expect(await asNobody("call", NAME, ROOT, `${NAME}.Database`, member, signature, ...args), member).toMatchObject({ status: 0 });
+    expect((await asNobody("call", NAME, ROOT, `${NAME}.Remotes`, "ListRemotes")).status).toBe(0);
+    expect((await asNobody("call", NAME, ROOT, `${NAME}.Remotes`, "RemoteRefs", "s", "debian")).stdout).toContain("debian/main");
     expect((await asNobody("get-property", NAME, `${ROOT}/Sysroot`, `${NAME}.Sysroot`, "Epoch")).stdout).toBe("t 1\n");
     expect((await asNobody("introspect", NAME, ROOT)).stdout).toContain(".Install");
     expect((await asNobody("tree", NAME)).stdout).toContain("Sysroot");
@@ -49,6 +61,9 @@ describe.each([
       ["call", NAME, ROOT, `${NAME}.Manager`, "Submit", "s", '{"kind":"refresh"}'],
       ["call", NAME, ROOT, `${NAME}.Manager`, "Cancel", "s", id],
       ["call", NAME, ROOT, `${NAME}.Manager`, "Reload"],
+      ["call", NAME, ROOT, `${NAME}.Remotes`, "AddRemote", "ss", "evil", '{"url":"http://127.0.0.1/"}'],
+      ["call", NAME, ROOT, `${NAME}.Remotes`, "ModifyRemote", "ss", "evil", '{"gpgVerify":false}'],
+      ["call", NAME, ROOT, `${NAME}.Remotes`, "DeleteRemote", "sb", "evil", "true"],
       ["call", NAME, transactionPath(id), `${NAME}.Transaction`, "Cancel"],
     ];
     for (const attempt of attempts) {
@@ -57,6 +72,7 @@ describe.each([
     }
     expect([...service.scheduler.views.values()].map((view) => [view.id, view.state])).toEqual([[id, "queued"]]);
     expect(service.scheduler.status().snapshot.epoch).toBe(1);
+    expect(service.remotes.settings.size).toBe(0);
     service.scheduler.end(id, "finished");
   });
 

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { Command } from "commander";
 import { describe, expect, it, vi } from "vitest";
-import type { Context, Daemon, Output, Signal } from "../../src/cli/context.ts";
+import type { Context, Daemon, Output, Reading, RemoteConfiguration, Signal } from "../../src/cli/context.ts";
 import { main } from "../../src/cli/main.ts";
 import { COMPOSE_DESCRIPTION, makeProgram } from "../../src/cli/program.ts";
 import { commandReference, commandsOf, manPage } from "../../src/cli/reference.ts";
@@ -33,6 +33,13 @@ const finished = (result: Partial<TransactionResult> = {}): FollowEvent => ({
   kind: "finished",
   view: view({ state: "finished", result: { ...RESULT, ...result } }),
 });
+
+/** The questions that have tests of their own. */
+function unasked(): Reading & RemoteConfiguration {
+  const fail = (): Promise<never> => Promise.reject(new Error("nobody asks that here"));
+  const remotes = { remotes: fail, remoteRefs: fail, addRemote: fail, modifyRemote: fail, deleteRemote: fail };
+  return { revision: fail, packages: fail, packageDiff: fail, changelogs: fail, why: fail, whyNot: fail, ...remotes };
+}
 
 /** A process whose daemon answers as the test says, to find what a person sees of each answer. */
 class Bench {
@@ -133,6 +140,7 @@ class Bench {
         }
       },
       metrics: async () => "# HELP apt_ostree_epoch x\n",
+      ...unasked(),
       lockReport: async () => ({ holders: [], waiting: [], graph: [], cycle: null, historyLength: 0, violations: [] }),
       close: async () => {
         bench.closed++;

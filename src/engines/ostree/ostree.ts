@@ -2,6 +2,7 @@
 import { AptOstreeError, type ErrorCode } from "../../model/errors.ts";
 import { ExecError, type ExecOptions, exec, lastLines } from "../exec.ts";
 import type { Paths } from "../paths.ts";
+import { whilePulling } from "./pulls.ts";
 import { whoLocks } from "./sysrootlock.ts";
 
 /** `ostree ARGS --repo=REPO`; the standard output. `doing` completes "cannot …" of the error. */
@@ -9,17 +10,15 @@ export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args
   return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options);
 }
 
-/**
- * Pulls from a remote what the last of the arguments names; options may stand before it. Throws DownloadFailed where nothing says
- * otherwise: the other end is somebody else's.
- */
+/** As `ostreeRepo`, for what asks a remote. Throws DownloadFailed where nothing says otherwise: the other end is somebody else's. */
+export async function ostreeFetch(paths: Pick<Paths, "repo">, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
+  return run(doing, "DownloadFailed", [...args, `--repo=${paths.repo}`], options);
+}
+
+/** Pulls from a remote what the last of the arguments names; options may stand before it. */
 export async function ostreePull(paths: Pick<Paths, "repo">, remote: string, args: readonly string[], options: ExecOptions = {}): Promise<void> {
-  await run(
-    `pull ${remote}:${args.at(-1)}`,
-    "DownloadFailed",
-    ["pull", `--repo=${paths.repo}`, ...args.slice(0, -1), remote, ...args.slice(-1)],
-    options,
-  );
+  const argv = ["pull", ...args.slice(0, -1), remote, ...args.slice(-1)];
+  await whilePulling(paths, remote, () => ostreeFetch(paths, `pull ${remote}:${args.at(-1)}`, argv, options));
 }
 
 /**

@@ -1,0 +1,155 @@
+/** Why a package cannot be installed: the planner is asked, and what it says is set against what the base has. */
+import { join } from "node:path";
+import { AptOstreeError } from "../../model/errors.ts";
+import type { WhyNot } from "../../model/inspection.ts";
+import { packageName } from "../../model/names.ts";
+import type { InstalledPackage } from "../../model/plan.ts";
+import { makeRequest, titleOf } from "../../model/request.ts";
+import type { SysrootSnapshot } from "../../model/sysroot.ts";
+import { treeStateOf } from "../../model/tree.ts";
+import { inactiveOf, satisfies, treeAfter } from "../../model/treeafter.ts";
+import { compareVersions } from "../../model/version.ts";
+import { aptOptions, PLAN_CONFIG } from "../apt/config.ts";
+import { currentLists, listsDir } from "../apt/lists.ts";
+import { aptCacheDir, type ReadRoot, readRootArgs } from "../apt/readroot.ts";
+import { type Solution, solve } from "../apt/solve.ts";
+import { withoutCredentials } from "../apt/uri.ts";
+import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
+import { DPKG_ADMIN_DIR, listPackageStates } from "../dpkg.ts";
+import { exec } from "../exec.ts";
+import { packageOfArchive } from "../stages/planned.ts";
+
+const CACHE_TIMEOUT_MS = 60_000;
+const MAX_VERSIONS = 20;
+const MAX_SIMILAR = 8;
+
+type Found = Pick<WhyNot, "verdict" | "summary" | "reasons">;
+
+/** Asks what installing a package now, beside what is requested already, would come to; nothing is changed. Throws NotFound without package lists. */
+export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, spec: string): Promise<WhyNot> {
+  const merge = requireMergeDeployment(snapshot);
+  const { baseCommit } = merge.origin;
+  const baseTree = await context.bases.ensure(baseCommit);
+  const states = await listPackageStates(join(baseTree, DPKG_ADMIN_DIR));
+  const base = states.filter(({ abbrev }) => abbrev[1] === "i");
+  const held = base.filter(({ abbrev }) => abbrev[0] === "h");
+  const here = presence(spec, base, merge.layered);
+  if (here !== null) return { spec, ...here, versions: [], similar: [] };
+
+  const listsGeneration = await currentLists(context.paths);
+  if (listsGeneration === null)
+    throw new AptOstreeError("NotFound", `cannot explain ${spec}: there are no package lists yet; fetch them with refresh-md`);
+  const etc = runningEtc(context, snapshot);
+  const lists = listsDir(context.paths, listsGeneration);
+  const cache = await aptCacheDir(context.paths, listsGeneration, baseCommit);
+  const root: ReadRoot = { baseTree, runningEtc: etc, lists, cache, purpose: "plan", locals: context.paths.locals };
+  const versions = await versionsOf(root, packageName(spec));
+  const found = await verdictOf(spec, base, held, merge.layered, async () => {
+    const from = treeStateOf(merge.origin);
+    const request = makeRequest("install", { packages: [spec] });
+    const tree = treeAfter(request, from, base, baseCommit);
+    const options = { baseTree, baseCommit, runningEtc: etc, listsGeneration, tree, inactive: inactiveOf(tree, base), doing: titleOf(request) };
+    return await solve(context.paths, { ...options, background: false, signal: new AbortController().signal });
+  });
+  const similar = found.verdict === "unknown" && versions.length === 0 ? await similarNames(root, packageName(spec)) : [];
+  return { spec, ...found, versions, similar };
+}
+
+function presence(spec: string, base: readonly InstalledPackage[], layered: readonly InstalledPackage[]): Found | null {
+  for (const [packages, where] of [
+    [base, "part of the base"],
+    [layered, "layered"],
+  ] as const) {
+    if (!satisfies(packages, spec)) continue;
+    const { name, version } = packages.find((one) => one.name === packageName(spec)) ?? { name: spec, version: "" };
+    return { verdict: "present", summary: `${name} ${version} is there: it is ${where}`, reasons: [] };
+  }
+  return null;
+}
+
+async function verdictOf(
+  spec: string,
+  base: readonly InstalledPackage[],
+  held: readonly InstalledPackage[],
+  layered: readonly InstalledPackage[],
+  plan: () => Promise<Solution>,
+): Promise<Found> {
+  try {
+    const { archives } = await plan();
+    const coming = archives.map(({ fileName }) => packageOfArchive(fileName)).filter((one) => !satisfies(layered, `${one.name}=${one.version}`));
+    const summary = `nothing stands in the way of ${spec}: it would bring ${coming.length} package${coming.length === 1 ? "" : "s"}`;
+    return { verdict: "installable", summary, reasons: coming.map(({ name, version }) => `${name} ${version}`) };
+  } catch (error) {
+    if (!(error instanceof AptOstreeError)) throw error;
+    const found = explain(spec, error, base);
+    if (found === null) throw error;
+    const named = held.filter(({ name }) => found.reasons.some((reason) => mentions(reason, name)));
+    return { ...found, reasons: [...found.reasons, ...named.map(({ name, version }) => `${name} is held at ${version}`)] };
+  }
+}
+
+function explain(spec: string, error: AptOstreeError, base: readonly InstalledPackage[]): Found | null {
+  if (error.code === "UnknownPackage") return { verdict: "unknown", summary: `${spec} is unknown: no source has it`, reasons: [reasonOf(error)] };
+  if (error.code === "ProtectedPackage") {
+    const reasons = (["removed", "upgraded", "downgraded"] as const).flatMap((what) =>
+      strings(error.details[what]).map((name) => `the base's ${name} ${versionIn(base, name)} would be ${what}`.replace("  ", " ")),
+    );
+    const summary = `${spec} would change the base, which a layer never does; a newer base may have what it needs`;
+    return { verdict: "protected", summary, reasons: reasons.length > 0 ? reasons : [reasonOf(error)] };
+  }
+  if (error.code === "Conflict") return { verdict: "protected", summary: `${spec} is named by an override`, reasons: [reasonOf(error)] };
+  if (error.code !== "Unsatisfiable") return null;
+  const said = [...strings(error.details.reasons), ...strings(error.details.explanation)];
+  const reasons = said.length > 0 ? said : [reasonOf(error)];
+  // A name of the base in apt's reasons tells whether another base could help.
+  const named = base.filter(({ name }) => name !== packageName(spec) && reasons.some((reason) => mentions(reason, name)));
+  return {
+    verdict: "unsatisfiable",
+    summary: `${spec} cannot be installed${named.length > 0 ? `: it does not go with ${named.map((one) => one.name).join(", ")} of the base` : ""}`,
+    reasons: [...reasons, ...named.map(({ name, version }) => `the base has ${name} ${version}`)],
+  };
+}
+
+/** The sources that have a package, newest version first (apt-cache(8), madison). */
+async function versionsOf(root: ReadRoot, name: string): Promise<WhyNot["versions"]> {
+  const text = await aptCache(root, ["madison", "--", name]);
+  const rows = text.split("\n").flatMap((line) => {
+    const [, version, source] = line.split("|").map((cell) => cell.trim());
+    return version === undefined || source === undefined || source.endsWith(" Sources") ? [] : [{ version, source: withoutCredentials(source) }];
+  });
+  return rows.sort((a, b) => compareVersions(b.version, a.version)).slice(0, MAX_VERSIONS);
+}
+
+/** Names that begin as the wanted one does, those with most in common first. */
+async function similarNames(root: ReadRoot, name: string): Promise<string[]> {
+  const names = (await aptCache(root, ["pkgnames", "--", name.slice(0, Math.max(2, Math.ceil(name.length / 2)))]))
+    .split("\n")
+    .filter((one) => one !== "");
+  const common = (other: string): number => [...other].findIndex((letter, at) => letter !== name[at]) >>> 0;
+  const distance = (other: string): number => Math.abs(other.length - name.length);
+  return names.sort((a, b) => common(b) - common(a) || distance(a) - distance(b)).slice(0, MAX_SIMILAR);
+}
+
+async function aptCache(root: ReadRoot, args: readonly [command: string, ...rest: string[]]): Promise<string> {
+  const [command, ...rest] = args;
+  const argv = ["apt-cache", command, ...aptOptions(PLAN_CONFIG), ...rest];
+  return (await exec("bwrap", readRootArgs(root, argv), { timeoutMs: CACHE_TIMEOUT_MS })).stdout;
+}
+
+/** Whether a package is named in a sentence of apt's, as a word of its own. */
+function mentions(text: string, name: string): boolean {
+  return text.split(/[\s,:|()=]+/).includes(name);
+}
+
+function versionIn(base: readonly InstalledPackage[], name: string): string {
+  return base.find((one) => one.name === packageName(name))?.version ?? "";
+}
+
+/** The message of an error without its "cannot …: ". */
+function reasonOf(error: AptOstreeError): string {
+  return error.message.replace(/^cannot [^:]*: /, "");
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
+}
