@@ -18,7 +18,7 @@ describe("a remote that signs its commits", () => {
   let first: string;
 
   beforeAll(async () => {
-    world = await World.make("e2e-signed");
+    world = await World.make("e2e-signedbase");
     await world.offer();
     await sh(`for who in publisher stranger; do
         mkdir -p -m 700 ${KEYS}/$who
