@@ -1,19 +1,13 @@
 /** The accounts of a tree: their names by number, and the sysusers.d(5) file that brings those of a new base to hosts with an /etc/passwd of their own. */
+import { type AccountNames, accountNames } from "../model/accounts.ts";
 import { formatSysusers } from "../model/sysusers.ts";
 import { namesIn, readTreeFile, writeTreeFile } from "./files.ts";
-
-/** Names of the accounts of a tree by number. */
-export interface Accounts {
-  readonly users: ReadonlyMap<string, string>;
-  readonly groups: ReadonlyMap<string, string>;
-}
 
 const SYSUSERS_FILE = "usr/lib/sysusers.d/00-apt-ostree.conf";
 
 /** Reads passwd(5) and group(5) of a tree; `etc` is "usr/etc" in one of OSTree's shape. */
-export async function readAccounts(tree: string, etc: "etc" | "usr/etc" = "etc"): Promise<Accounts> {
-  const byNumber = (rows: readonly string[][]): Map<string, string> => new Map(rows.map(([name = "", , id = ""]) => [id, name]));
-  return { users: byNumber(await rowsOf(tree, `${etc}/passwd`, 7)), groups: byNumber(await rowsOf(tree, `${etc}/group`, 4)) };
+export async function readAccounts(tree: string, etc: "etc" | "usr/etc" = "etc"): Promise<AccountNames> {
+  return accountNames(await readTreeFile(tree, `${etc}/passwd`), await readTreeFile(tree, `${etc}/group`));
 }
 
 /**

@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstalledPackage } from "../model/plan.ts";
 import { exec } from "./exec.ts";
+import { readInside } from "./inside.ts";
 
 /** Where the dpkg database is in a tree: with the deployment, under /usr. */
 export const DPKG_ADMIN_DIR = "usr/lib/sysimage/dpkg";
@@ -13,6 +14,8 @@ export interface PackageState extends InstalledPackage {
   readonly abbrev: string;
 }
 
+/** Some 1500 bytes a package. */
+const MAX_STATUS_BYTES = 256 * 1024 * 1024;
 const QUERY_TIMEOUT_MS = 60_000;
 
 /** Every package that dpkg knows in an admin directory, sorted by name and architecture. */
@@ -43,4 +46,17 @@ export async function unmergedUpdates(adminDir: string): Promise<string[]> {
 /** What dpkg finds wrong with the database of a whole tree (dpkg(1), `--audit`); empty where all is well. */
 export async function audit(adminDir: string): Promise<string> {
   return (await exec("dpkg", [`--admindir=${adminDir}`, "--audit"], { okStatuses: [0, 1] })).stdout;
+}
+
+/**
+ * The paths below a directory that the packages of an admin directory ship (their `info/*.list`), save for their configuration files
+ * (`Conffiles` of the status file), which an upgrade does not replace.
+ */
+export async function shippedIn(adminDir: string, directory: string): Promise<Set<string>> {
+  const names = (await readdir(join(adminDir, "info")).catch(() => [])).filter((name) => name.endsWith(".list"));
+  const lists = await Promise.all(names.map((name) => readInside(adminDir, join("info", name))));
+  const shipped = new Set(lists.flatMap((list) => (list ?? "").split("\n").filter((path) => path.startsWith(`${directory}/`))));
+  const status = (await readInside(adminDir, "status", MAX_STATUS_BYTES)) ?? "";
+  for (const [, path = ""] of status.matchAll(/^ (\/\S.*) [0-9a-f]{32}( obsolete)?$/gm)) shipped.delete(path);
+  return shipped;
 }

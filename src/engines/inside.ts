@@ -34,14 +34,14 @@ export async function madePathInside(tree: string, path: string): Promise<string
 const MAX_READ_BYTES = 4 * 1024 * 1024;
 
 /** The text of a regular file of moderate size in the tree; null for anything else, a link or a pipe among them. Throws LayerInvalid. */
-export async function readInside(tree: string, path: string): Promise<string | null> {
+export async function readInside(tree: string, path: string, maxBytes = MAX_READ_BYTES): Promise<string | null> {
   const inside = await pathInside(tree, path);
   if (inside === null) return null;
   const file = await open(inside, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => null);
   if (file === null) return null;
   try {
     const { size } = await file.stat().then((stats) => (stats.isFile() ? stats : { size: Number.POSITIVE_INFINITY }));
-    return size > MAX_READ_BYTES ? null : await file.readFile("utf8");
+    return size > maxBytes ? null : await file.readFile("utf8");
   } finally {
     await file.close();
   }

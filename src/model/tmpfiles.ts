@@ -2,15 +2,15 @@
 
 /** What a line makes, from what. */
 export interface TmpfilesEntry {
-  /** "d" directory, "L" link, "C" copy; each only where there is nothing. */
-  readonly type: "d" | "L" | "C";
+  /** "d" directory, "L" link, "C" copy, "f" empty file, "p" pipe; each only where there is nothing. */
+  readonly type: "d" | "L" | "C" | "f" | "p";
   /** Absolute. */
   readonly path: string;
   /** Octal permissions, "-" for a link's. */
   readonly mode: string;
   readonly user: string;
   readonly group: string;
-  /** Where a link leads to or what is copied, "-" for a directory. */
+  /** Where a link leads to or what is copied, "-" for what needs none. */
   readonly argument: string;
 }
 

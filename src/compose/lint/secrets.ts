@@ -1,8 +1,8 @@
 /** What identifies or opens one machine, and would be the same on every host of the tree. */
 import { join } from "node:path";
 import { exec } from "../../engines/exec.ts";
+import { STATE_DIR } from "../../model/varstate.ts";
 import { exists, kindOf, namesIn, readTreeFile } from "../files.ts";
-import { STATE_DIR } from "../varstate.ts";
 import { type Finding, finder } from "./finding.ts";
 
 const identity = finder("error", "identity", "remove it from the tree; a host makes its own at its first boot");

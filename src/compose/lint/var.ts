@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { DPKG_ADMIN_DIR } from "../../engines/dpkg.ts";
 import { exec } from "../../engines/exec.ts";
 import { escapeTmpfilesField, madeByTmpfiles } from "../../model/tmpfiles.ts";
-import { DEPLOYMENT_STATE } from "../../model/varstate.ts";
+import { DEPLOYMENT_STATE, FACTORY_DIR, STATE_DIR } from "../../model/varstate.ts";
 import { exists, namesIn, readTreeFile } from "../files.ts";
-import { FACTORY_DIR, STATE_DIR } from "../varstate.ts";
 import { type Finding, finder } from "./finding.ts";
 
 const unmade = finder("error", "tmpfiles", "declare it in a file of /usr/lib/tmpfiles.d");

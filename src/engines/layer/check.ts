@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { DPKG_ADMIN_DIR, listPackageStates, unmergedUpdates } from "../dpkg.ts";
 import { pathInside } from "../inside.ts";
+import { refuseForeignNames } from "../var.ts";
 import type { WorkTree } from "./run.ts";
 import type { UpperScan } from "./upper.ts";
 
@@ -46,7 +47,10 @@ export async function checkLayer(tree: WorkTree, scan: UpperScan): Promise<void>
       },
     );
   }
-  refuseForeignNames(scan.entries.map((entry) => `/${entry.path}`));
+  refuseForeignNames(
+    scan.entries.map((entry) => `/${entry.path}`),
+    "commit the layer",
+  );
   const special = scan.entries.filter((entry) => !"fdl".includes(entry.type));
   if (special.length > 0) {
     throw new AptOstreeError(
@@ -72,15 +76,6 @@ export async function checkLayer(tree: WorkTree, scan: UpperScan): Promise<void>
     throw new AptOstreeError("LayerInvalid", "cannot commit the layer: a package replaced dpkg's database");
   }
   await checkPackages(join(tree.upper, DPKG_ADMIN_DIR));
-}
-
-/** ostree keeps names in UTF-8 only. What is none was decoded with U+FFFD in it. Throws LayerInvalid naming the paths. */
-export function refuseForeignNames(paths: readonly string[]): void {
-  const foreign = paths.filter((path) => path.includes("\ufffd"));
-  if (foreign.length === 0) return;
-  throw new AptOstreeError("LayerInvalid", `cannot commit the layer: ${foreign.join(", ")} has a name that is not UTF-8`, {
-    details: { paths: foreign },
-  });
 }
 
 /** Every package must be installed and configured with no trigger left to run, or be gone save for its configuration. */

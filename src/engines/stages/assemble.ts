@@ -19,10 +19,10 @@ import { commitLayer } from "../layer/commit.ts";
 import { EarlyImport } from "../layer/early.ts";
 import { installPackages, workTree } from "../layer/run.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
-import { captureVar } from "../layer/var.ts";
 import { onDisk, openWorkspace, type Workspace } from "../layer/workspace.ts";
 import { requireKept, touchKept } from "../local/kept.ts";
 import { holdBase, layerRef, readRef } from "../ostree/refs.ts";
+import { captureVar } from "../var.ts";
 import { requirePlan } from "./download.ts";
 import { packageOfArchive } from "./planned.ts";
 
@@ -129,7 +129,7 @@ async function assembleIn(
     requirePlanned(plan, layered, removed);
     await stripOverlayAttributes(scan);
     await captureAccounts(tree.upper, baseTree);
-    await captureVar(tree.var, tree.upper, baseTree);
+    await captureVar({ var: tree.var, root: tree.upper, base: baseTree, etc: "usr/etc", files: LAYER_TMPFILES, doing: "commit the layer" });
     const { version, timestampS } = facts;
     const { baseCommit, layerKey } = plan;
     const layer = {
@@ -165,6 +165,9 @@ function requirePlanned(plan: Plan, layered: readonly InstalledPackage[], remove
     details: { packages: differing },
   });
 }
+
+/** Where a layer declares what it needs under /var. */
+const LAYER_TMPFILES = { state: "usr/lib/tmpfiles.d/00-apt-ostree-layer.conf", rest: "usr/lib/tmpfiles.d/apt-ostree-layer.conf" };
 
 /** A smaller layer is committed sooner than an early import has begun. */
 const EARLY_FROM_BYTES = 8 * 1024 * 1024;
