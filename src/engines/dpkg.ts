@@ -48,15 +48,16 @@ export async function audit(adminDir: string): Promise<string> {
   return (await exec("dpkg", [`--admindir=${adminDir}`, "--audit"], { okStatuses: [0, 1] })).stdout;
 }
 
-/**
- * The paths below a directory that the packages of an admin directory ship (their `info/*.list`), save for their configuration files
- * (`Conffiles` of the status file), which an upgrade does not replace.
- */
-export async function shippedIn(adminDir: string, directory: string): Promise<Set<string>> {
+/** The paths below a directory ("/var", "/") that the packages of an admin directory ship, by their `info/*.list`. */
+export async function packagedPaths(adminDir: string, directory: string): Promise<Set<string>> {
+  const start = directory.endsWith("/") ? directory : `${directory}/`;
   const names = (await readdir(join(adminDir, "info")).catch(() => [])).filter((name) => name.endsWith(".list"));
   const lists = await Promise.all(names.map((name) => readInside(adminDir, join("info", name))));
-  const shipped = new Set(lists.flatMap((list) => (list ?? "").split("\n").filter((path) => path.startsWith(`${directory}/`))));
+  return new Set(lists.flatMap((list) => (list ?? "").split("\n").filter((path) => path.startsWith(start))));
+}
+
+/** The configuration files of the packages of an admin directory (`Conffiles` of the status file), which an upgrade does not replace. */
+export async function configurationFiles(adminDir: string): Promise<Set<string>> {
   const status = (await readInside(adminDir, "status", MAX_STATUS_BYTES)) ?? "";
-  for (const [, path = ""] of status.matchAll(/^ (\/\S.*) [0-9a-f]{32}( obsolete)?$/gm)) shipped.delete(path);
-  return shipped;
+  return new Set([...status.matchAll(/^ (\/\S.*) [0-9a-f]{32}( obsolete)?$/gm)].map(([, path = ""]) => path));
 }

@@ -9,7 +9,7 @@ import { accountNames } from "../model/accounts.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import { formatTmpfiles, madeByTmpfiles, type TmpfilesEntry } from "../model/tmpfiles.ts";
 import { FACTORY_DIR, type VarEntry, varFate } from "../model/varstate.ts";
-import { DPKG_ADMIN_DIR, shippedIn } from "./dpkg.ts";
+import { configurationFiles, DPKG_ADMIN_DIR, packagedPaths } from "./dpkg.ts";
 import { exec } from "./exec.ts";
 import { madePathInside, pathInside, readInside } from "./inside.ts";
 import { removeTree } from "./tree.ts";
@@ -41,7 +41,8 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
   const rest: TmpfilesEntry[] = [];
   const entries = await listVar(tree);
   const declared = await declaredPaths(tree);
-  const shipped = await shippedIn(join(tree.root, DPKG_ADMIN_DIR), "/var");
+  const packaged = await packagedPaths(join(tree.root, DPKG_ADMIN_DIR), "/var");
+  const configuration = await configurationFiles(join(tree.root, DPKG_ADMIN_DIR));
   const foreign = foreignOwned(entries);
   const names = await ownersOf(tree);
   const stray: string[] = [];
@@ -49,7 +50,7 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
   for (const entry of entries) {
     if (entry.path.startsWith(movedAbove)) continue;
     const path = `/var/${entry.path}`;
-    const fate = varFate(entry, { isShipped: shipped.has(path), isRoots: !foreign.has(entry.path) });
+    const fate = varFate(entry, { isShipped: packaged.has(path) && !configuration.has(path), isRoots: !foreign.has(entry.path) });
     if (fate === null) stray.push(path);
     else if (fate.kind === "state" || fate.kind === "software") {
       await moveInto(tree, entry, fate.to);

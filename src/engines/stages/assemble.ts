@@ -18,6 +18,7 @@ import { checkLayer, scrubUpper } from "../layer/check.ts";
 import { commitLayer } from "../layer/commit.ts";
 import { EarlyImport } from "../layer/early.ts";
 import { installPackages, workTree } from "../layer/run.ts";
+import { tidyLayer } from "../layer/tidy.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
 import { onDisk, openWorkspace, type Workspace } from "../layer/workspace.ts";
 import { requireKept, touchKept } from "../local/kept.ts";
@@ -123,6 +124,7 @@ async function assembleIn(
     });
     io.progress(INSTALL_SHARE, "committing the layer");
     await scrubUpper(tree.upper);
+    for (const told of await tidyLayer(tree)) io.message("warning", told);
     const scan = await scanUpper(tree.upper, baseTree);
     await checkLayer(tree, scan);
     const { layered, removed } = await changedPackages(baseTree, tree.upper);

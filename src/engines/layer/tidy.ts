@@ -1,0 +1,34 @@
+/** What packages leave in a layer that is of one moment or of one host, removed before the layer is looked at. */
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { STATE_DIR } from "../../model/varstate.ts";
+import { unstampBytecode } from "../bytecode.ts";
+import { leftConfigurations } from "../conffiles.ts";
+import { DPKG_ADMIN_DIR, packagedPaths } from "../dpkg.ts";
+import { madePathInside, pathInside } from "../inside.ts";
+import { generatedKeys, removeSecrets } from "../secrets.ts";
+import type { WorkTree } from "./run.ts";
+
+/** Answers to debconf that are passwords, below the state of a tree or /var. */
+const PASSWORDS = "cache/debconf/passwords.dat";
+
+/** Tidies an unmounted upper directory and the /var that belongs to it. What somebody should know of it, as sentences. */
+export async function tidyLayer({ upper, var: varDir }: Pick<WorkTree, "upper" | "var">): Promise<string[]> {
+  // There where a package has a file below /etc; an empty one changes nothing.
+  const etc = dirname(await madePathInside(upper, "usr/etc/any"));
+  await unstampBytecode([upper, varDir]);
+  const left = await leftConfigurations(etc);
+  for (const path of left) await rm(join(etc, path));
+  await removeSecrets(upper, "usr/etc");
+  for (const at of [join(upper, STATE_DIR), varDir]) {
+    const passwords = await pathInside(at, PASSWORDS);
+    if (passwords !== null) await rm(passwords, { force: true });
+  }
+  const packaged = await packagedPaths(join(upper, DPKG_ADMIN_DIR), "/");
+  const nameOf = (path: string): string => (path.startsWith(`${varDir}/`) ? `/var${path.slice(varDir.length)}` : `/etc${path.slice(etc.length)}`);
+  const keys = await generatedKeys([etc, varDir], (path) => packaged.has(nameOf(path)));
+  return [
+    ...left.map((path) => `the base's configuration file stays, and a package's version of it is left out: /etc/${path}`),
+    ...keys.map((path) => `a package made a private key, and the layer holds it: ${nameOf(path)}`),
+  ];
+}
