@@ -1,6 +1,7 @@
 /** The accounts of a tree: their names by number, and the sysusers.d(5) file that brings those of a new base to hosts with an /etc/passwd of their own. */
+import { addBootUnit } from "../engines/units.ts";
 import { type AccountNames, accountNames } from "../model/accounts.ts";
-import { formatSysusers } from "../model/sysusers.ts";
+import { ACCOUNTS_UNIT, ACCOUNTS_UNIT_TEXT, fixedNumbers, formatSysusers } from "../model/sysusers.ts";
 import { namesIn, readTreeFile, writeTreeFile } from "./files.ts";
 
 const SYSUSERS_FILE = "usr/lib/sysusers.d/00-apt-ostree.conf";
@@ -20,17 +21,14 @@ export async function writeSysusers(tree: string): Promise<void> {
   const [passwd, group] = await Promise.all([readTreeFile(tree, "etc/passwd"), readTreeFile(tree, "etc/group")]);
   const lines = formatSysusers(passwd, group, (type, name, id) => fixed.get(`${type} ${name}`) === id);
   await writeTreeFile(tree, SYSUSERS_FILE, `# System accounts of this tree, with their numbers.\n${lines.join("\n")}\n`);
+  await addBootUnit(tree, ACCOUNTS_UNIT, ACCOUNTS_UNIT_TEXT);
 }
 
 /** Numbers that sysusers.d of a tree gives, by type and name ("u sshd"); a user without a group of another number brings a group of its own. */
 export async function declaredNumbers(tree: string): Promise<Map<string, string>> {
   const fixed = new Map<string, string>();
   for (const name of (await namesIn(tree, "usr/lib/sysusers.d")).filter((file) => file.endsWith(".conf"))) {
-    for (const line of (await readTreeFile(tree, `usr/lib/sysusers.d/${name}`)).split("\n")) {
-      const [, type, account, uid = "", gid] = /^([ug])!?\s+(\S+)\s+(\d+)(?::(\S+))?(?:\s|$)/.exec(line) ?? [];
-      if (type !== undefined) fixed.set(`${type} ${account}`, uid);
-      if (type === "u" && gid === undefined) fixed.set(`g ${account}`, uid);
-    }
+    for (const { type, account, id } of fixedNumbers(await readTreeFile(tree, `usr/lib/sysusers.d/${name}`))) fixed.set(`${type} ${account}`, id);
   }
   return fixed;
 }

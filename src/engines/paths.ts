@@ -20,6 +20,8 @@ export interface Paths {
   readonly archives: string;
   /** Local packages that requests named, by content hash: `HASH.deb`. */
   readonly locals: string;
+  /** The numbers that accounts of packages keep (`pins.ts`). */
+  readonly pins: string;
   /** Files of a moment. */
   readonly tmp: string;
   /** apt's binary caches (pkgcache.bin), kept warm between plans, by generation of the lists. */
@@ -40,6 +42,7 @@ export async function resolvePaths(sysroot: string, state: string): Promise<Path
     archives: join(state, "archives"),
     aptCache: join(state, "aptcache"),
     locals: join(state, "locals"),
+    pins: join(state, "accounts.json"),
     tmp: join(state, "tmp"),
   };
 }

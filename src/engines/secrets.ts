@@ -1,11 +1,9 @@
 /** Taking out of a tree what must be of one host alone, and naming the keys that stay. */
-import { readlink, rm, symlink, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { readlink, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { formatSecretUnit, type HostSecret, secretOf, secretUnit } from "../model/secrets.ts";
 import { exec } from "./exec.ts";
-import { madePathInside } from "./inside.ts";
-
-const UNIT_DIR = "usr/lib/systemd/system";
+import { addBootUnit } from "./units.ts";
 
 /** Removes known secrets, with the links that lead to them, from a tree whose /etc is at `etc`, and declares the units that make them at boot. */
 export async function removeSecrets(root: string, etc: "etc" | "usr/etc"): Promise<void> {
@@ -29,15 +27,7 @@ export async function removeSecrets(root: string, etc: "etc" | "usr/etc"): Promi
     const target = resolve(dirname(`/etc/${path}`), await readlink(join(root, etc, path)));
     if (removed.has(target)) await rm(join(root, etc, path));
   }
-  for (const secret of found) {
-    const name = secretUnit(secret);
-    const unit = await madePathInside(root, join(UNIT_DIR, name));
-    await rm(unit, { force: true });
-    await writeFile(unit, formatSecretUnit(secret), { mode: 0o644 });
-    const link = await madePathInside(root, join(UNIT_DIR, "sysinit.target.wants", name));
-    await rm(link, { force: true });
-    await symlink(join("..", basename(unit)), link);
-  }
+  for (const secret of found) await addBootUnit(root, secretUnit(secret), formatSecretUnit(secret));
 }
 
 const MAX_KEY_SIZE = "-64k";

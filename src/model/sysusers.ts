@@ -32,6 +32,35 @@ export function formatSysusers(
   ];
 }
 
+/** The name of the unit that a tree with accounts of its own has. */
+export const ACCOUNTS_UNIT = "apt-ostree-accounts.service";
+
+/**
+ * ostree merges /etc file by file, so of passwd and shadow, or group and gshadow, one may be the host's and the other the new tree's. Before
+ * systemd-sysusers(8), which creates none of its accounts then, what one of them lacks or has too much is put right (pwconv(8)).
+ */
+export const ACCOUNTS_UNIT_TEXT = `[Unit]
+Description=Account files that fit each other
+DefaultDependencies=no
+After=systemd-remount-fs.service
+Before=systemd-sysusers.service sysinit.target shutdown.target
+Conflicts=shutdown.target
+ConditionNeedsUpdate=/etc
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'pwck -r -q || pwconv; grpck -r || grpconv'
+`;
+
+/** The numbers that a text of sysusers.d(5) gives to accounts; a user without a group of another number brings a group of its own. */
+export function fixedNumbers(text: string): { type: "u" | "g"; account: string; id: string }[] {
+  return text.split("\n").flatMap((line) => {
+    const [, type, account = "", id = "", gid] = /^([ug])!?\s+(\S+)\s+(\d+)(?::(\S+))?(?:\s|$)/.exec(line) ?? [];
+    if (type === "g") return [{ type, account, id }];
+    return type === "u" ? [{ type, account, id } as const, ...(gid === undefined ? [{ type: "g", account, id } as const] : [])] : [];
+  });
+}
+
 function quote(text: string): string {
   return `"${text.replace(/[\\"]/g, "\\$&").replace(/%/g, "%%")}"`;
 }

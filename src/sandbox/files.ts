@@ -10,13 +10,16 @@ import { INNER_APP, INNER_BUS, INNER_NODE, INNER_RUN } from "./layout.ts";
 const INIT = `#!/bin/sh
 set -eu
 : >/run/ostree-booted
+run() {
+  [ -e "$1" ] || return 0
+  command=$(sed -n 's/^ExecStart=//p' "$1")
+  set -- $(sed -n 's/^ConditionPathExistsGlob=!//p' "$1")
+  [ $# -gt 0 ] && [ -e "$1" ] || sh -c "$command" || true
+}
+run /usr/lib/systemd/system/apt-ostree-accounts.service
 systemd-sysusers
 systemd-tmpfiles --create --prefix=/var --prefix=/run
-for unit in /usr/lib/systemd/system/apt-ostree-secret-*.service; do
-  [ -e "$unit" ] || continue
-  set -- $(sed -n 's/^ConditionPathExistsGlob=!//p' "$unit")
-  [ -e "$1" ] || sed -n 's/^ExecStart=//p' "$unit" | sh || true
-done
+for unit in /usr/lib/systemd/system/apt-ostree-secret-*.service; do run "$unit"; done
 exec dbus-daemon --config-file=${INNER_RUN}/bus.conf --nofork --nopidfile
 `;
 

@@ -1,4 +1,5 @@
 /** Accounts: hosts have an /etc/passwd of their own, to which a boot adds what the tree declares (sysusers.d(5)). */
+import { isSystemId } from "../../model/accounts.ts";
 import { formatSysusers } from "../../model/sysusers.ts";
 import { declaredNumbers, rowsOf } from "../accounts.ts";
 import { readTreeFile } from "../files.ts";
@@ -10,9 +11,6 @@ const person = finder("warning", "accounts", "make it on the host, at the first 
 const open = finder("error", "password", "lock the account (passwd -l) in the tree");
 const known = finder("warning", "password", "set it on the host: whoever reads the tree can try to guess it");
 
-const FIRST_HUMAN_ID = 1000;
-const NOBODY_ID = 65534;
-
 /** System accounts without declaration, two accounts of one number, accounts of persons, passwords. */
 export async function checkAccounts(tree: string): Promise<Finding[]> {
   const passwd = await rowsOf(tree, "usr/etc/passwd", 7);
@@ -21,7 +19,7 @@ export async function checkAccounts(tree: string): Promise<Finding[]> {
     ...sameNumbers("/usr/etc/passwd", passwd),
     ...sameNumbers("/usr/etc/group", await rowsOf(tree, "usr/etc/group", 4)),
     ...passwd
-      .filter(([, , uid]) => Number(uid) >= FIRST_HUMAN_ID && Number(uid) !== NOBODY_ID)
+      .filter(([, , uid]) => Number(uid) > 0 && !isSystemId(uid))
       .map(([name]) => person("/usr/etc/passwd", `${name} is the account of a person`)),
     ...(await passwords(tree)),
   ];

@@ -1,8 +1,9 @@
 /** Accounts that layered packages added. */
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { formatSysusers } from "../../model/sysusers.ts";
+import { ACCOUNTS_UNIT, ACCOUNTS_UNIT_TEXT, formatSysusers } from "../../model/sysusers.ts";
 import { madePathInside, readInside } from "../inside.ts";
+import { addBootUnit } from "../units.ts";
 
 /** Where a layer declares the accounts that it needs (sysusers.d(5)). */
 export const LAYER_SYSUSERS = "usr/lib/sysusers.d/apt-ostree-layer.conf";
@@ -15,6 +16,7 @@ export async function captureAccounts(upper: string, baseTree: string): Promise<
   const file = await madePathInside(upper, LAYER_SYSUSERS);
   await rm(file, { force: true });
   await writeFile(file, `# Accounts of the layered packages, with their numbers.\n${lines.join("\n")}\n`, { mode: 0o644 });
+  await addBootUnit(upper, ACCOUNTS_UNIT, ACCOUNTS_UNIT_TEXT);
 }
 
 async function accountLines(tree: string, baseTree: string): Promise<string[]> {

@@ -17,6 +17,7 @@ import { captureAccounts } from "../layer/accounts.ts";
 import { checkLayer, scrubUpper } from "../layer/check.ts";
 import { commitLayer } from "../layer/commit.ts";
 import { EarlyImport } from "../layer/early.ts";
+import { pinNumbers } from "../layer/numbers.ts";
 import { installPackages, workTree } from "../layer/run.ts";
 import { tidyLayer } from "../layer/tidy.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
@@ -125,6 +126,9 @@ async function assembleIn(
     io.progress(INSTALL_SHARE, "committing the layer");
     await scrubUpper(tree.upper);
     for (const told of await tidyLayer(tree)) io.message("warning", told);
+    const numbers = { tree, baseTree, runningEtc: etc, pins: context.paths.pins, scratch: workspace.directory };
+    for (const name of await pinNumbers(numbers))
+      io.message("warning", `the account ${name} has another number than before, as that is taken: what it has in /var must be given to it by hand`);
     const scan = await scanUpper(tree.upper, baseTree);
     await checkLayer(tree, scan);
     const { layered, removed } = await changedPackages(baseTree, tree.upper);
