@@ -7,7 +7,7 @@ import { membersOf } from "../../src/sandbox/processes.ts";
 /** Where runs work, below the sysroot. */
 export const WORK = "ostree/repo/extensions/apt-ostree/work";
 const EARLY_REFS = "ostree/repo/refs/heads/apt-ostree/early";
-const LOOKING = /^(setpriv .* )?ostree (admin status|show|rev-parse)\b/;
+const LOOKING = /^((setpriv|unshare) .* )?ostree (admin status|show|rev-parse)\b/;
 
 /** A process of a host. */
 export interface HostProcess {

@@ -2,7 +2,7 @@
 import { AptOstreeError } from "../../model/errors.ts";
 import type { InstalledPackage } from "../../model/plan.ts";
 import type { Paths } from "../paths.ts";
-import { ostreeRepo } from "./ostree.ts";
+import { ostreeGpg, ostreeRepo } from "./ostree.ts";
 
 /** Metadata keys that our commits carry besides ostree's own. */
 export const METADATA = {
@@ -53,7 +53,7 @@ export class Commits {
   }
 
   async #read(commit: string): Promise<CommitFacts> {
-    const text = await ostreeRepo(this.#paths, `read commit ${commit}`, ["show", commit]);
+    const text = await ostreeGpg(this.#paths, `read commit ${commit}`, ["show", commit]);
     const date = /^Date:\s+(.+)$/m.exec(text)?.[1] ?? "";
     const version = /^Version:\s+(.+)$/m.exec(text)?.[1] ?? "";
     const layered = await commitMetadata(this.#paths, commit, METADATA.layered);

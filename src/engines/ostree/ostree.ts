@@ -10,9 +10,14 @@ export async function ostreeRepo(paths: Pick<Paths, "repo">, doing: string, args
   return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options);
 }
 
-/** As `ostreeRepo`, for what asks a remote. Throws DownloadFailed where nothing says otherwise: the other end is somebody else's. */
+/** As `ostreeRepo`, for what verifies signatures or imports keys. */
+export async function ostreeGpg(paths: Pick<Paths, "repo">, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
+  return run(doing, "Internal", [...args, `--repo=${paths.repo}`], options, APART);
+}
+
+/** As `ostreeGpg`, for what asks a remote. Throws DownloadFailed where nothing says otherwise: the other end is somebody else's. */
 export async function ostreeFetch(paths: Pick<Paths, "repo">, doing: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
-  return run(doing, "DownloadFailed", [...args, `--repo=${paths.repo}`], options);
+  return run(doing, "DownloadFailed", [...args, `--repo=${paths.repo}`], options, APART);
 }
 
 /** Pulls from a remote what the last of the arguments names; options may stand before it. */
@@ -45,9 +50,16 @@ export async function changeSysroot(paths: Paths, doing: string, args: readonly 
   }
 }
 
-async function run(doing: string, code: ErrorCode, args: readonly string[], options: ExecOptions): Promise<string> {
+/** A process namespace of its own (unshare(1)): gpg starts agents that outlive whoever asked for them, and they end with it. */
+const APART: readonly string[] = ["unshare", "--pid", "--fork", "--kill-child", "--"];
+/** unshare(1) takes no notice of TERM, and of ostree nothing needs time to end: it goes on where it was. */
+const KILL_APART_AFTER_MS = 100;
+
+async function run(doing: string, code: ErrorCode, args: readonly string[], options: ExecOptions, within: readonly string[] = []): Promise<string> {
+  const [command = "ostree", ...argv] = [...within, "ostree", ...args];
+  const ending = within.length === 0 ? {} : { killAfterMs: KILL_APART_AFTER_MS };
   try {
-    return (await exec("ostree", args, options)).stdout;
+    return (await exec(command, argv, { ...ending, ...options })).stdout;
   } catch (error) {
     if (!(error instanceof ExecError)) throw error;
     throw ostreeError(doing, code, error);

@@ -10,7 +10,7 @@ import { exec } from "../exec.ts";
 import type { Paths } from "../paths.ts";
 import { removeTree } from "../tree.ts";
 import { parseKeyFile } from "./keyfile.ts";
-import { ostreeFetch, ostreeRepo } from "./ostree.ts";
+import { ostreeFetch, ostreeGpg, ostreeRepo } from "./ostree.ts";
 import { isPulling } from "./pulls.ts";
 
 /** Where a booted system keeps remotes beside the repository's own configuration (ostree.repo-config(5)). */
@@ -156,7 +156,7 @@ export class Remotes {
       for (const [index, key] of keys.entries()) {
         const file = join(directory, `${index}.gpg`);
         await writeFile(file, Buffer.from(key, "base64"), { mode: 0o600 });
-        await ostreeRepo(this.#paths, `trust a key for remote ${name}`, ["remote", "gpg-import", `--keyring=${file}`, name], {
+        await ostreeGpg(this.#paths, `trust a key for remote ${name}`, ["remote", "gpg-import", `--keyring=${file}`, name], {
           timeoutMs: CHANGE_TIMEOUT_MS,
         });
       }
