@@ -42,7 +42,7 @@ class Signer {
   }
 }
 
-describe("a source that is signed", () => {
+describe("a source that is signed", { timeout: 180_000 }, () => {
   let world: World;
   let signer: Signer;
   let other: Signer;
@@ -120,13 +120,16 @@ describe("a source that is signed", () => {
 
   test("and was changed on its way is refused: list or package", async () => {
     await trust(await keyring("ours.asc", await signer.key()));
+    // A list that apt has already is not fetched again, so this is a new one.
+    await world.publish({ name: "signed", version: "2", files: { "/usr/share/signed": "signed" } });
+    await signer.sign(dists);
     const packages = join(dists, `main/binary-${machineArchitecture()}/Packages`);
     const text = await readFile(packages, "utf8");
     await writeFile(packages, text.replace("test package signed", "test package forged"));
     await world.failing(["refresh-md"], { code: "VerificationFailed", message: /Packages|Hash Sum|unexpected size/ });
     await writeFile(packages, text);
     await world.ok("refresh-md");
-    world.mirror.fault("/pool/main/signed_1_all.deb", { kind: "wrongBytes" });
+    world.mirror.fault("/pool/main/signed_2_all.deb", { kind: "wrongBytes" });
     await world.failing(["install", "signed"], { code: "VerificationFailed", message: /signed/ });
   });
 });
