@@ -1,5 +1,5 @@
 /** What packages leave in a layer that is of one moment or of one host, removed before the layer is looked at. */
-import { rm } from "node:fs/promises";
+import { lstat, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { STATE_DIR } from "../../model/varstate.ts";
 import { unstampBytecode } from "../bytecode.ts";
@@ -9,8 +9,8 @@ import { madePathInside, pathInside } from "../inside.ts";
 import { generatedKeys, removeSecrets } from "../secrets.ts";
 import type { WorkTree } from "./run.ts";
 
-/** Answers to debconf that are passwords, below the state of a tree or /var. */
-const PASSWORDS = "cache/debconf/passwords.dat";
+/** debconf's database, below the state of a tree or /var; in `passwords.dat` are the answers that are passwords. */
+const DEBCONF = "cache/debconf";
 
 /** Tidies an unmounted upper directory and the /var that belongs to it. What somebody should know of it, as sentences. */
 export async function tidyLayer({ upper, var: varDir }: Pick<WorkTree, "upper" | "var">): Promise<string[]> {
@@ -21,8 +21,9 @@ export async function tidyLayer({ upper, var: varDir }: Pick<WorkTree, "upper" |
   for (const path of left) await rm(join(etc, path));
   await removeSecrets(upper, "usr/etc");
   for (const at of [join(upper, STATE_DIR), varDir]) {
-    const passwords = await pathInside(at, PASSWORDS);
-    if (passwords !== null) await rm(passwords, { force: true });
+    // In /var it is a link to the state where the base has that already.
+    const debconf = await pathInside(at, DEBCONF);
+    if (debconf !== null && (await isDirectory(debconf))) await rm(join(debconf, "passwords.dat"), { force: true });
   }
   const packaged = await packagedPaths(join(upper, DPKG_ADMIN_DIR), "/");
   const nameOf = (path: string): string => (path.startsWith(`${varDir}/`) ? `/var${path.slice(varDir.length)}` : `/etc${path.slice(etc.length)}`);
@@ -31,4 +32,11 @@ export async function tidyLayer({ upper, var: varDir }: Pick<WorkTree, "upper" |
     ...left.map((path) => `the base's configuration file stays, and a package's version of it is left out: /etc/${path}`),
     ...keys.map((path) => `a package made a private key, and the layer holds it: ${nameOf(path)}`),
   ];
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
