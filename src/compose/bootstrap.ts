@@ -9,6 +9,7 @@ import { withoutCredentials } from "../engines/apt/uri.ts";
 import { ExecError, exec } from "../engines/exec.ts";
 import { formatDebconfAnswers } from "../model/debconf.ts";
 import type { LockedPackage } from "../model/lockfile.ts";
+import type { InstalledPackage } from "../model/plan.ts";
 import type { SourceStanza } from "../model/treefile.ts";
 import type { Inputs, NamedLock } from "./inputs.ts";
 import {
@@ -47,12 +48,34 @@ export interface BootstrapOptions {
  * UnknownPackage, VerificationFailed or Conflict where it is not what the lock file names.
  */
 export async function bootstrap(options: BootstrapOptions): Promise<LockedPackage[]> {
+  const { lock, temp } = options;
+  await run(options, []);
+  const installed = await installedPackages(temp);
+  if (lock !== null) requireLocked(lock.content, lock.name, installed);
+  return installed;
+}
+
+/** apt's word for a package that it would install: "Inst NAME (VERSION ORIGIN… [ARCHITECTURE])", a foreign one as "NAME:ARCHITECTURE". */
+const INSTALLS = /^Inst ([^ :]+)\S* \((\S+) .*\[([a-z0-9-]+)\]\)/;
+
+/** What would be installed, sorted, without installing it; lock files are passed over. Throws as `bootstrap` does. */
+export async function simulate(options: BootstrapOptions): Promise<InstalledPackage[]> {
+  const found = new Map<string, InstalledPackage>();
+  for (const line of await run(options, ["--simulate"])) {
+    const [, name = "", version = "", architecture = ""] = INSTALLS.exec(line) ?? [];
+    if (name !== "") found.set(`${name} ${architecture}`, { name, version, architecture });
+  }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+}
+
+/** Runs mmdebstrap; the lines that it printed. */
+async function run(options: BootstrapOptions, more: readonly string[]): Promise<string[]> {
   const { inputs, archives, lock, temp } = options;
   if (archives !== null) await mkdir(archives, { recursive: true });
   const lines: string[] = [];
   const counter = progressCounter(options.onText);
   try {
-    await exec("unshare", [...NAMESPACES, "mmdebstrap", ...(await argumentsOf(options))], {
+    await exec("unshare", [...NAMESPACES, "mmdebstrap", ...more, ...(await argumentsOf(options))], {
       env: {
         ...proxyEnvironment(),
         TMPDIR: options.temp,
@@ -78,9 +101,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<LockedPackag
   } finally {
     await appendFile(options.log, withoutCredentials(`${lines.join("\n")}\n`));
   }
-  const installed = await installedPackages(temp);
-  if (lock !== null) requireLocked(lock.content, lock.name, installed);
-  return installed;
+  return lines;
 }
 
 const NAMESPACES = ["--mount", "--propagation", "private", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--"];

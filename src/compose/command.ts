@@ -1,9 +1,10 @@
 /** `apt-ostree compose`: the one command that speaks to no daemon. */
 import { writeFile } from "node:fs/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { InstalledPackage } from "../model/plan.ts";
 import { runLint } from "./lint/command.ts";
 import { lockFileOf } from "./repository.ts";
-import { type ComposeEvent, composeTree, secondsOf } from "./tree.ts";
+import { type ComposeEvent, type ComposeOptions, composeTree, resolveTree, secondsOf } from "./tree.ts";
 
 interface TreeOptions {
   readonly repo: string;
@@ -14,6 +15,7 @@ interface TreeOptions {
   readonly lockfile?: string;
   readonly writeLockfileTo?: string;
   readonly timestamp?: number;
+  readonly dryRun?: boolean;
   readonly json: boolean;
   readonly force: boolean;
   readonly cached: boolean;
@@ -36,6 +38,7 @@ export function composeCommand(): Command {
     .option("--timestamp <seconds>", "time of the commit (default: the lock file's, else SOURCE_DATE_EPOCH, else the newest package list's)", seconds)
     .option("--cached", "take what was composed from this treefile before, without asking the sources for news", false)
     .option("--force", "compose even when nothing changed", false)
+    .addOption(new Option("-n, --dry-run", "print the packages that would be installed, and compose nothing").conflicts(["lockfile", "cached"]))
     .option("--json", "print events and the result as lines of JSON", false)
     .action((treefile: string, options: TreeOptions) => runTree(treefile, options));
   command
@@ -62,20 +65,22 @@ async function runTree(treefile: string, options: TreeOptions): Promise<void> {
   const onSignal = (): void => stop.abort();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
   const report = options.json ? printJson : process.stdout.isTTY ? printLive : printLine;
+  const compose: ComposeOptions = {
+    treefile,
+    repo: options.repo,
+    mirrors: options.mirror,
+    force: options.force,
+    cached: options.cached,
+    onEvent: report,
+    signal: stop.signal,
+    ...(options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }),
+    ...(options.workdir === undefined ? {} : { workDir: options.workdir }),
+    ...(options.lockfile === undefined ? {} : { lockfile: options.lockfile }),
+    ...(options.timestamp === undefined ? {} : { epochS: options.timestamp }),
+  };
   try {
-    const result = await composeTree({
-      treefile,
-      repo: options.repo,
-      mirrors: options.mirror,
-      force: options.force,
-      cached: options.cached,
-      onEvent: report,
-      signal: stop.signal,
-      ...(options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }),
-      ...(options.workdir === undefined ? {} : { workDir: options.workdir }),
-      ...(options.lockfile === undefined ? {} : { lockfile: options.lockfile }),
-      ...(options.timestamp === undefined ? {} : { epochS: options.timestamp }),
-    });
+    if (options.dryRun === true) return printPackages(await resolveTree(compose), options.json);
+    const result = await composeTree(compose);
     if (options.writeCommitidTo !== undefined) await writeFile(options.writeCommitidTo, `${result.commit}\n`);
     if (options.writeLockfileTo !== undefined) await writeFile(options.writeLockfileTo, await lockFileOf(options.repo, result.commit));
     if (options.json) process.stdout.write(`${JSON.stringify({ event: "result", ...result })}\n`);
@@ -87,6 +92,12 @@ async function runTree(treefile: string, options: TreeOptions): Promise<void> {
   } finally {
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);
   }
+}
+
+/** What `--dry-run` prints. */
+function printPackages(packages: readonly InstalledPackage[], json: boolean): void {
+  const lines = packages.map(({ name, version, architecture }) => `${name} ${version} ${architecture}`);
+  process.stdout.write(json ? `${JSON.stringify({ event: "packages", packages })}\n` : `${[...lines, `${lines.length} packages`].join("\n")}\n`);
 }
 
 function printJson(event: ComposeEvent): void {

@@ -5,9 +5,9 @@ import { ExecError, exec } from "../engines/exec.ts";
 import { commitMetadata } from "../engines/ostree/commits.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import { formatLockFile } from "../model/lockfile.ts";
-import { digestOf } from "../model/plan.ts";
+import { digestOf, type InstalledPackage } from "../model/plan.ts";
 import { fillTemplate } from "../model/treefile.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { bootstrap, simulate } from "./bootstrap.ts";
 import { customize, writeSources } from "./customize.ts";
 import { writeTreeFile } from "./files.ts";
 import { type Inputs, type NamedLock, readInputs, readLock } from "./inputs.ts";
@@ -19,6 +19,9 @@ import { COMPOSE_METADATA, commitOf, commitTree, openRepository } from "./reposi
 import { shape } from "./shape.ts";
 import { findSources, type Sources } from "./sources.ts";
 import { inWorkDirectory } from "./work.ts";
+
+/** Where a compose works, in the repository. */
+const WORK_DIRECTORY = "extensions/apt-ostree/compose";
 
 /** The parts of a compose that take time. */
 export const STAGES = ["reading the sources", "bootstrapping", "customizing", "making the initramfs", "shaping", "committing"] as const;
@@ -98,7 +101,7 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
   )
     return await done(previous, true);
 
-  return await inWorkDirectory(resolve(options.workDir ?? join(repo, "extensions/apt-ostree/compose")), async (directory) => {
+  return await inWorkDirectory(resolve(options.workDir ?? join(repo, WORK_DIRECTORY)), async (directory) => {
     const run = stageRunner(inputs.ref, options);
     const { sources, settings } = await run("reading the sources", async () => ({
       sources: await findSources(inputs.treefile, options.mirrors ?? [], directory, options.signal),
@@ -114,6 +117,20 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
     const version = fillTemplate(inputs.treefile.version, { arch: inputs.architectures[0], suite: inputs.treefile.suite, date: dateOf(epochS) });
     const commit = await run("committing", () => commitTree(repo, tree, { inputs, version, inputDigest, epochS, ...signalOf(options) }));
     return await done(commit, false);
+  });
+}
+
+/** What a compose would install, sorted; nothing is fetched but package lists, and nothing is committed. Throws as `composeTree` does. */
+export async function resolveTree(options: Omit<ComposeOptions, "lockfile">): Promise<readonly InstalledPackage[]> {
+  const inputs = await readInputs(options.treefile);
+  await requireMachine();
+  const repo = await openRepository(resolve(options.repo));
+  return await inWorkDirectory(resolve(options.workDir ?? join(repo, WORK_DIRECTORY)), async (directory) => {
+    const sources = await findSources(inputs.treefile, options.mirrors ?? [], directory, options.signal);
+    const settings = await machineSettings(directory);
+    const places = { tree: join(directory, "tree"), temp: directory, log: join(directory, "../log"), archives: null };
+    const apt = { inputs, sources: sources.stanzas, settings, lock: null, epochS: 0, onText: () => {}, ...signalOf(options) };
+    return await simulate({ ...apt, ...places });
   });
 }
 
