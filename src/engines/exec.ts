@@ -3,6 +3,7 @@
  * that dies with us (setpriv(1) `--pdeathsig`), cancelled with TERM and then KILL to the whole group.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { getPriority } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { AptOstreeError } from "../model/errors.ts";
@@ -23,8 +24,8 @@ export interface ExecOptions {
   readonly killAfterMs?: number;
   /** Bytes of standard output to keep; more than that is an error. */
   readonly maxOutputBytes?: number;
-  /** Priority for background work: run under nice(1) and the idle I/O class (ionice(1)). */
-  readonly background?: boolean;
+  /** Background work until this fires: run under nice(1) and the idle I/O class (ionice(1)), and raised then with all its children. */
+  readonly awaited?: AbortSignal;
   /** The exit statuses that are no error; 0 where it is absent. */
   readonly okStatuses?: readonly number[];
 }
@@ -80,6 +81,11 @@ export async function exec(command: string, args: readonly string[], options: Ex
           stop();
         }, options.timeoutMs);
   options.signal?.addEventListener("abort", stop, { once: true });
+  let raising = Promise.resolve();
+  const raise = (): void => {
+    raising = raiseGroup(child);
+  };
+  options.awaited?.addEventListener("abort", raise, { once: true });
   try {
     const result = await collect(child, command, options);
     if (timedOut)
@@ -92,11 +98,20 @@ export async function exec(command: string, args: readonly string[], options: Ex
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", stop);
+    options.awaited?.removeEventListener("abort", raise);
+    await raising;
   }
 }
 
 function start(command: string, args: readonly string[], options: ExecOptions): ChildProcess {
-  const argv = ["--pdeathsig", "KILL", "--", ...(options.background === true ? ["nice", "-n", "10", "ionice", "-c", "3"] : []), command, ...args];
+  const argv = [
+    "--pdeathsig",
+    "KILL",
+    "--",
+    ...(options.awaited?.aborted === false ? ["nice", "-n", "10", "ionice", "-c", "3"] : []),
+    command,
+    ...args,
+  ];
   return spawn("setpriv", argv, {
     stdio: ["ignore", "pipe", "pipe", options.onStatusLine === undefined ? "ignore" : "pipe"],
     detached: true,
@@ -158,6 +173,14 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
+}
+
+/** Gives the whole group our own priority, and with it its I/O class (ioprio_set(2)); a group that has gone meanwhile needs none. */
+async function raiseGroup({ pid }: ChildProcess): Promise<void> {
+  if (pid === undefined) return;
+  const okStatuses = [0, 1];
+  await exec("renice", ["-n", String(getPriority()), "-g", String(pid)], { okStatuses });
+  await exec("ionice", ["--class", "none", "--pgid", String(pid)], { okStatuses });
 }
 
 /** The last few lines of a text that say something, joined by "; ". */

@@ -13,10 +13,10 @@ export interface StageIo {
   /** Aborted when the run is cancelled: the stage ends its children, cleans up after itself and throws Cancelled. */
   readonly signal: AbortSignal;
   /**
-   * Whether nobody waits for it: refreshing, planning and downloading then stay out of the way. To be read anew each time, as it ends
-   * when a person comes to want the run; a child that runs already keeps its priority.
+   * Fires when a person comes to want the run, and has fired where one did from the beginning. Until then refreshing, planning and
+   * downloading stay out of the way.
    */
-  readonly background: boolean;
+  readonly awaited: AbortSignal;
   /** Progress of this stage, 0 to 1, and what is being done; call as often as you like. */
   progress(fraction: number, text: string, bytes?: { done: number; total: number }): void;
   /** A line for people that is kept with the run. */

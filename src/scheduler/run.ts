@@ -29,8 +29,6 @@ export class Run {
   /** The transaction it was made for. */
   readonly transactionId: string;
   readonly messages: RunMessages;
-  /** The most urgent class of those who want it. */
-  requestClass: RequestClass;
   readonly #deps: RunDeps;
   readonly #record: RunRecord;
   readonly #progress: RunProgress;
@@ -38,6 +36,9 @@ export class Run {
   readonly #watchdog: Watchdog;
   readonly #aftermath: Aftermath;
   #actor: Actor<typeof transactionMachine> | undefined;
+  #requestClass: RequestClass = "timer";
+  /** Aborted once a person wants it. */
+  readonly #awaited = new AbortController();
   #abort = new AbortController();
   /** Why the stage was aborted, where that was no cancel. */
   #interruption: StageVerdict | AptOstreeError | null = null;
@@ -66,6 +67,16 @@ export class Run {
     });
     this.#watchdog.enter("waiting");
     this.#aftermath = new Aftermath({ runId: row.id, transactionId, deps, locks: this.#locks, messages: this.messages, watchdog: this.#watchdog });
+  }
+
+  /** The most urgent class of those who want it. */
+  get requestClass(): RequestClass {
+    return this.#requestClass;
+  }
+
+  set requestClass(requestClass: RequestClass) {
+    this.#requestClass = requestClass;
+    if (requestClass !== "timer") this.#awaited.abort();
   }
 
   get row(): RunRow {
@@ -294,13 +305,9 @@ export class Run {
   }
 
   #io(stage: Stage, signal: AbortSignal): StageIo {
-    const isBackground = (): boolean => this.requestClass === "timer";
     return {
       signal,
-      // Read anew each time: a person may have come to want it.
-      get background() {
-        return isBackground();
-      },
+      awaited: this.#awaited.signal,
       progress: (fraction, text, bytes) => this.#report(stage, fraction, text, bytes),
       message: (level, text) => this.messages.say(level, text),
     };

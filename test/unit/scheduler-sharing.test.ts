@@ -131,9 +131,11 @@ describe("a prefetch that runs", () => {
   it("becomes the upgrade that wants it, where it is; both get their result, and nothing is done twice", async () => {
     const gate = daemon.engines.hold("downloading");
     const prefetch = await daemon.submit("prefetch", [], ROOT, { requestClass: "timer" });
-    await gate.entered;
+    const { io } = await gate.entered;
+    expect(io.awaited.aborted).toBe(false);
     const upgrade = await daemon.submit("upgrade");
     expect((await daemon.scheduler.transaction(upgrade)).joinedWith).toEqual([prefetch]);
+    expect(io.awaited.aborted).toBe(true);
     const assembling = daemon.engines.hold("assembling");
     gate.release();
     await assembling.entered;

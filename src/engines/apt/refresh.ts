@@ -18,8 +18,8 @@ export interface RefreshOptions {
   readonly runningEtc: string;
   readonly runId: string;
   readonly signal: AbortSignal;
-  /** Run apt at the priority of background work. */
-  readonly background: boolean;
+  /** apt runs at the priority of background work until this fires. */
+  readonly awaited: AbortSignal;
   /** Ends apt when it has not finished by then. */
   readonly timeoutMs: number;
   readonly onLine: (line: string) => void;
@@ -38,8 +38,8 @@ export async function refreshLists(paths: Paths, options: RefreshOptions): Promi
     ...aptOptions([...REFRESH_CONFIG, ...(await architectureConfig(options.baseTree))]),
   ]);
   try {
-    const { signal, background, timeoutMs, onLine } = options;
-    await exec("bwrap", args, { signal, background, timeoutMs, onLine });
+    const { signal, awaited, timeoutMs, onLine } = options;
+    await exec("bwrap", args, { signal, awaited, timeoutMs, onLine });
     await copyLinkedLists(fresh);
     const done = await finishGeneration(paths, fresh);
     // apt has just built its binary caches for these lists: the first plan need not build them again.

@@ -25,8 +25,8 @@ export interface SolveOptions {
   /** What it is for, to complete "cannot …": "install vim". */
   readonly doing: string;
   readonly signal: AbortSignal;
-  /** Run apt at the priority of background work. */
-  readonly background: boolean;
+  /** apt runs at the priority of background work until this fires. */
+  readonly awaited: AbortSignal;
 }
 
 /** What apt decided. */
@@ -44,7 +44,7 @@ export interface Solution {
  * ProtectedPackage where apt would remove or change packages of the base that the tree's state does not name.
  */
 export async function solve(paths: Paths, options: SolveOptions): Promise<Solution> {
-  const { tree, inactive, signal, background } = options;
+  const { tree, inactive, signal, awaited } = options;
   refuseIndispensable(tree);
   const cache = await aptCacheDir(paths, options.listsGeneration, options.baseCommit);
   const lists = listsDir(paths, options.listsGeneration);
@@ -54,7 +54,7 @@ export async function solve(paths: Paths, options: SolveOptions): Promise<Soluti
   const { verb, config: meant, words } = wordsFor(tree, inactive);
   const command = ["apt-get", verb, "-q", ...PRINT_URIS_OPTIONS, ...aptOptions([...config, ...meant]), "--", ...words];
   try {
-    const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, background, timeoutMs: SOLVE_TIMEOUT_MS });
+    const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, awaited, timeoutMs: SOLVE_TIMEOUT_MS });
     const summary = parseInstallSummary(stdout);
     refuseBaseChanges(summary, tree);
     return { ...withoutLocals(parsePrintUris(stdout)), removals: summary.removed };
@@ -69,12 +69,12 @@ export async function solve(paths: Paths, options: SolveOptions): Promise<Soluti
  * unless a package has that very name, as "g++" has. Patterns are meant as such.
  * Throws UnknownPackage.
  */
-async function refuseModifiers(root: ReadRoot, config: AptConfig, { tree, signal, background }: SolveOptions): Promise<void> {
+async function refuseModifiers(root: ReadRoot, config: AptConfig, { tree, signal, awaited }: SolveOptions): Promise<void> {
   const unknown: string[] = [];
   const specs = [...tree.requested, ...tree.replaced].filter((spec) => !isPattern(spec));
   for (const name of new Set(specs.map(packageName).filter((one) => /[.+]|-$/.test(one)))) {
     const command = ["apt-cache", "pkgnames", ...aptOptions([...config, ["APT::Cache::AllNames", "true"]]), "--", name];
-    const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, background, timeoutMs: SOLVE_TIMEOUT_MS });
+    const { stdout } = await exec("bwrap", readRootArgs(root, command), { signal, awaited, timeoutMs: SOLVE_TIMEOUT_MS });
     if (!stdout.split("\n").includes(name)) unknown.push(name);
   }
   if (unknown.length === 0) return;

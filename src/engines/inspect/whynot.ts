@@ -49,7 +49,7 @@ export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, 
     const request = makeRequest("install", { packages: [spec] });
     const tree = treeAfter(request, from, base, baseCommit);
     const options = { baseTree, baseCommit, runningEtc: etc, listsGeneration, tree, inactive: inactiveOf(tree, base), doing: titleOf(request) };
-    return await solve(context.paths, { ...options, background: false, signal: new AbortController().signal });
+    return await solve(context.paths, { ...options, awaited: AbortSignal.abort(), signal: new AbortController().signal });
   });
   const similar = found.verdict === "unknown" && versions.length === 0 ? await similarNames(root, packageName(spec)) : [];
   return { spec, ...found, versions, similar };

@@ -31,7 +31,7 @@ export function downloadStage(context: EngineContext): StageEngine {
     try {
       const { fetched, bytes } = await fetchArchives(plan.archives, {
         directory: context.paths.archives,
-        concurrency: () => (io.background ? Math.min(BACKGROUND_CONCURRENCY, downloadConcurrency) : downloadConcurrency),
+        concurrency: () => (io.awaited.aborted ? downloadConcurrency : Math.min(BACKGROUND_CONCURRENCY, downloadConcurrency)),
         proxyFor: proxiesOf(root),
         signal: io.signal,
         retries: RETRIES,
@@ -75,7 +75,7 @@ async function planAgain(context: EngineContext, input: StageInput, io: StageIo,
     runningEtc: runningEtc(context, input.snapshot),
     runId: input.runId,
     signal: io.signal,
-    background: io.background,
+    awaited: io.awaited,
     timeoutMs: context.settings.refreshTimeoutMs,
     onLine: () => io.progress(0, "refreshing package lists"),
   });

@@ -46,7 +46,7 @@ export function planStage(context: EngineContext): StageEngine {
           runningEtc: runningEtc(context, input.snapshot),
           doing: titleOf(request),
           signal: io.signal,
-          background: io.background,
+          awaited: io.awaited,
         })
       : NOTHING;
     const { archives, removals } = solution;

@@ -45,7 +45,7 @@ export function refreshStage(context: EngineContext): StageEngine {
       runningEtc: runningEtc(context, input.snapshot),
       runId: input.runId,
       signal: io.signal,
-      background: io.background,
+      awaited: io.awaited,
       timeoutMs: context.settings.refreshTimeoutMs,
       onLine: (line) => {
         if (!/^(Get|Hit|Ign):/.test(line)) return;
@@ -72,7 +72,7 @@ async function pullBase(context: EngineContext, refspec: string, revision: strin
   io.progress(0, `pulling ${refspec}`);
   const options = {
     signal: io.signal,
-    background: io.background,
+    awaited: io.awaited,
     onLine: (line: string) => {
       const percent = /(\d+)%/.exec(line)?.[1];
       if (percent !== undefined) io.progress((0.2 * Number(percent)) / 100, `pulling ${refspec}`);
