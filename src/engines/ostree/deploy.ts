@@ -54,6 +54,15 @@ export function decideRollback(snapshot: Pick<SysrootSnapshot, "deployments">): 
   return { action: "setDefault", deployment: second, target: second };
 }
 
+/**
+ * Whether a rollback that was to change deployments with these ids has been carried out: there is another default. Rolling back twice
+ * would go forward again. Not so where only what is behind the default has gone: a staged deployment that was finalised when the host
+ * shut down makes ostree drop the old rollback deployment, and is still to be rolled back.
+ */
+export function isRolledBack({ deployments }: Pick<SysrootSnapshot, "deployments">, idsBefore: readonly string[]): boolean {
+  return deployments[0]?.id !== idsBefore[0];
+}
+
 /** Carries a rollback out. */
 export async function rollBack(paths: Paths, step: RollbackStep): Promise<void> {
   if (step.action === "undeploy") await undeploy(paths, step.deployment);

@@ -7,7 +7,7 @@ import { type TreeState, treeStateOf } from "../../model/tree.ts";
 import type { Outcome, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { type EngineContext, requireMergeDeployment } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
-import { decideRollback, deployCommit, rollBack } from "../ostree/deploy.ts";
+import { decideRollback, deployCommit, isRolledBack, rollBack } from "../ostree/deploy.ts";
 import { readSysroot } from "../ostree/sysroot.ts";
 import { deploymentDir } from "../paths.ts";
 import { requirePlan } from "./download.ts";
@@ -16,10 +16,12 @@ import { requirePlan } from "./download.ts";
 export function deployStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const before = await readSysroot(context.paths, context.commits);
-    const changed = !sameDeployments(before.deployments, input.facts.deploymentsBefore ?? []);
+    const idsBefore = input.facts.deploymentsBefore ?? [];
     const former = formerState(input, before);
-    if (input.request.kind === "rollback")
-      return { facts: { outcome: await doRollback(context, before, { io, done: changed, former }) }, cached: changed, verdict: "proceed" };
+    if (input.request.kind === "rollback") {
+      const done = isRolledBack(before, idsBefore);
+      return { facts: { outcome: await doRollback(context, before, { io, done, former }) }, cached: done, verdict: "proceed" };
+    }
     const standing = before.deployments.find((d) => d.origin.transaction === input.transactionId);
     if (standing !== undefined)
       return {
@@ -28,7 +30,7 @@ export function deployStage(context: EngineContext): StageEngine {
         verdict: "proceed",
       };
     const plan = requirePlan(input.facts);
-    if (changed || plan.epoch !== input.snapshot.epoch) {
+    if (!sameDeployments(before.deployments, idsBefore) || plan.epoch !== input.snapshot.epoch) {
       io.message("warning", "the sysroot was changed meanwhile: planning again");
       return { facts: {}, cached: false, verdict: "replan" };
     }
@@ -80,7 +82,6 @@ async function unlessDone(
   }
 }
 
-/** Rolling back twice would go forward again: a sysroot that changed since the stage first began has been rolled back. */
 async function doRollback(
   context: EngineContext,
   before: Reading,
