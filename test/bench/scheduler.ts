@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- scheduler`: what the scheduler and its journal cost by themselves, in about a minute. The table goes to standard
- * output, every single measurement to a JSON file.
+ * `npm run bench -- scheduler`: what the scheduler and its journal cost by themselves, and what they come to on a booted host, in some
+ * minutes. The table goes to standard output, every single measurement to a JSON file.
  */
 import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
@@ -13,6 +13,8 @@ import { checkoutRoot } from "../../src/sandbox/layout.ts";
 import { timed } from "./chroot.ts";
 import { type Decisions, measureDecisions } from "./decisions.ts";
 import { fillJournal } from "./ended-journal.ts";
+import { type HostFigures, measureHost } from "./host-figures.ts";
+import type { PollReport } from "./pollers.ts";
 import { inDirectory, prefetchOf, SchedulerBench } from "./scheduler-bench.ts";
 import { median, percentile } from "./stats.ts";
 
@@ -51,6 +53,7 @@ interface SchedulerMeasurements {
   /** The longest that the event loop was late while so many came and were told their places. */
   readonly lateMs: number;
   readonly restartMs: readonly number[];
+  readonly host: HostFigures;
 }
 
 /** One line of the table; without an aim it is told for what it is. */
@@ -80,8 +83,9 @@ export async function benchScheduler(say: (line: string) => void): Promise<void>
     return measured;
   });
   const restartMs = await within("Restarts", measureRestarts);
+  const host = await measureHost(say);
   const machine = { cpus: cpus().length, cpu: cpus()[0]?.model ?? "", node: process.version };
-  const measurements: SchedulerMeasurements = { atMs, machine, commitMs, noOps, shared, decisions, identical, cancelMs, lateMs, restartMs };
+  const measurements: SchedulerMeasurements = { atMs, machine, commitMs, noOps, shared, decisions, identical, cancelMs, lateMs, restartMs, host };
   await writeFile(json, `${JSON.stringify(measurements, null, 1)}\n`);
   process.stdout.write(table(figures(measurements)));
   say(`${((Date.now() - atMs) / 1000).toFixed(0)} s; every measurement is in ${json}`);
@@ -164,7 +168,7 @@ async function measureRestarts(directory: string): Promise<number[]> {
   return tookMs;
 }
 
-function figures({ commitMs, noOps, shared, decisions, identical, cancelMs, lateMs, restartMs }: SchedulerMeasurements): Figure[] {
+function figures({ commitMs, noOps, shared, decisions, identical, cancelMs, lateMs, restartMs, host }: SchedulerMeasurements): Figure[] {
   const [short, , long] = decisions.map(({ decideMs }) => percentile(decideMs, 0.99)) as [number, number, number];
   const cancelP99Ms = percentile(cancelMs, 0.99);
   return [
@@ -193,6 +197,24 @@ function figures({ commitMs, noOps, shared, decisions, identical, cancelMs, late
       aim: "<= 500 ms",
       met: median(restartMs) <= 500,
     },
+    ...hostFigures(host),
+  ];
+}
+
+function hostFigures({ pollers, idle, installing, windowMs, bareMs, idleRssMiB, idleWakeupsPerS }: HostFigures): Figure[] {
+  const status = (name: string, { p50Ms, p99Ms, maxMs }: PollReport, aimMs: number): Figure => {
+    return { name, measured: `p50 ${ms(p50Ms)}, p99 ${ms(p99Ms)}, max ${ms(maxMs)}`, aim: `p99 <= ${aimMs} ms`, met: p99Ms <= aimMs };
+  };
+  const window = (values: readonly number[]): string => `p50 ${ms(percentile(values, 0.5))}, p95 ${ms(percentile(values, 0.95))}`;
+  const ratio = percentile(windowMs, 0.95) / percentile(bareMs, 0.95);
+  return [
+    status(`status, ${pollers} readers, idle`, idle, 10),
+    status(`status, ${pollers} readers beside an installation`, installing, 20),
+    { name: `the sysroot taken by a deployment, ${windowMs.length} times`, measured: window(windowMs) },
+    { name: `  a bare ostree admin deploy, ${bareMs.length} times`, measured: window(bareMs) },
+    { name: "  p95 against p95", measured: `${ratio.toFixed(2)} x`, aim: "<= 1.2 x", met: ratio <= 1.2 },
+    { name: "idle: memory", measured: `${idleRssMiB.toFixed(1)} MiB` },
+    { name: "idle: wake-ups", measured: `${idleWakeupsPerS.toFixed(2)}/s` },
   ];
 }
 
