@@ -35,7 +35,7 @@ const plain = (name: string, more: Partial<DebOptions> = {}): DebOptions => ({
 });
 const FOREIGN = machineArchitecture() === "i386" ? "amd64" : "i386";
 
-describe("a layer obeys", { timeout: 180_000 }, () => {
+describe("a layer obeys", () => {
   let world: World;
   let etc = "";
   const written: string[] = [];

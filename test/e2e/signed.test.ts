@@ -42,7 +42,7 @@ class Signer {
   }
 }
 
-describe("a source that is signed", { timeout: 180_000 }, () => {
+describe("a source that is signed", () => {
   let world: World;
   let signer: Signer;
   let other: Signer;

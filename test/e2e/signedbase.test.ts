@@ -164,7 +164,7 @@ describe("a remote that signs its commits", () => {
     web.fault("/summary", { kind: "silent" });
     const asked = web.count("/summary");
     const id = await world.submit("upgrade");
-    await expect.poll(() => web.count("/summary"), { timeout: 30_000 }).toBeGreaterThan(asked);
+    await expect.poll(() => web.count("/summary")).toBeGreaterThan(asked);
     await refused(["remote", "modify", REMOTE, "--no-gpg-verify"], 1, /cannot modify remote publisher: something is being pulled from it/);
     await refused(["remote", "delete", REMOTE, "--force"], 1, /cannot delete remote publisher: something is being pulled from it/);
     web.clearFaults();

@@ -17,17 +17,17 @@ describe("an installation", () => {
   });
   afterAll(() => world?.close());
 
-  test("is finished by the next daemon whichever commit of its journal the first one is killed at", { timeout: 600_000 }, async () => {
+  test("is finished by the next daemon whichever commit of its journal the first one is killed at", { timeout: 1_200_000 }, async () => {
     expect(await sweep(world, archive, { scenario: INSTALL, call: "fsync", blow: "signal=KILL" })).toBeGreaterThanOrEqual(COMMITS);
     await world.expectSound();
   });
 
-  test("whose journal cannot be made durable is refused or fails by name, and the next daemon is in order", { timeout: 300_000 }, async () => {
+  test("whose journal cannot be made durable is refused or fails by name, and the next daemon is in order", { timeout: 1_200_000 }, async () => {
     await sweep(world, archive, { scenario: INSTALL, call: "fsync", blow: "error=EIO", from: 1, step: 4, atMost: 3 });
     await world.expectSound();
   });
 
-  test("whose journal finds no room waits for it, is refused or fails by name, and loses nothing", { timeout: 300_000 }, async () => {
+  test("whose journal finds no room waits for it, is refused or fails by name, and loses nothing", { timeout: 1_200_000 }, async () => {
     await sweep(world, archive, { scenario: INSTALL, call: "pwrite64", blow: "error=ENOSPC", from: 1, step: 11, atMost: 3 });
     await world.expectSound();
   });
