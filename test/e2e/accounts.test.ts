@@ -22,7 +22,10 @@ const service = (name: string): DebOptions => ({
   },
 });
 
-describe("an account of a package", () => {
+/** Each test installs and boots several times. */
+const LONG_MS = 300_000;
+
+describe("an account of a package", { timeout: LONG_MS }, () => {
   let world: World;
   let etc: string;
   beforeAll(async () => {

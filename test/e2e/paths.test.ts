@@ -18,7 +18,10 @@ const package_ = (name: string, postinst: string, more: Partial<DebOptions> = {}
 const BYTECODE = Buffer.from([0xf3, 0x0d, 0x0d, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4, 9, 0, 0, 0, 42]);
 const KEY = "-----BEGIN PRIVATE KEY-----";
 
-describe("what a package puts", () => {
+/** Each test installs and boots several times. */
+const LONG_MS = 300_000;
+
+describe("what a package puts", { timeout: LONG_MS }, () => {
   let world: World;
   beforeAll(async () => {
     world = await World.make("e2e-paths");

@@ -130,7 +130,7 @@ const INSIDE_ANSWERS = "/run/apt-ostree/debconf-answers";
  */
 const PREPARE_DPKG = 'for a in $0; do [ "$a" = "$(dpkg --print-architecture)" ] || dpkg --add-architecture "$a" || exit; done';
 const PREPARE_DEBCONF = `if [ -s ${INSIDE_ANSWERS} ]; then debconf-set-selections ${INSIDE_ANSWERS} || exit; fi`;
-const INSIDE_SCRIPT = `systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; ${PREPARE_DPKG}; ${PREPARE_DEBCONF}; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"`;
+const INSIDE_SCRIPT = `systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /run/media /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; ${PREPARE_DPKG}; ${PREPARE_DEBCONF}; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"`;
 
 const CONFIG_FILE = "apt.conf";
 
