@@ -2,6 +2,7 @@
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { ExecError, lastLines } from "../engines/exec.ts";
+import { DRACUT_CAPABILITIES, DRACUT_ENV, DRACUT_TEMPORARY, dracutCommand, requireDracut } from "../engines/initramfs.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import { type ChrootOptions, inTree } from "./chroot.ts";
 import { exists, linkInTree, makeDirectory, namesIn, removeFromTree, writeTreeFile } from "./files.ts";
@@ -49,20 +50,14 @@ async function kernelVersions(tree: string): Promise<string[]> {
 
 /** Makes the initramfs with dracut(8). Throws LayerInvalid where the tree has no dracut, ScriptFailed where it fails. */
 export async function makeInitramfs(tree: string, version: string, options: ChrootOptions): Promise<void> {
-  if (!(await exists(tree, "usr/bin/dracut")))
-    throw new AptOstreeError("LayerInvalid", "cannot make an initramfs: the tree has no dracut; add it to packages");
-  if (!(await exists(tree, "usr/lib/ostree/ostree-prepare-root")))
-    throw new AptOstreeError("LayerInvalid", "cannot make an initramfs: the tree has no ostree-prepare-root; add ostree-boot to packages");
+  await requireDracut((path) => exists(tree, path));
   await writeTreeFile(tree, "usr/lib/ostree/prepare-root.conf", "[sysroot]\nreadonly=true\n");
   // The default level of zstd takes twice as long for 6 % less.
   const compress = (await exists(tree, "usr/bin/zstd")) ? ['compress="zstd -T0 -3"'] : [];
   await writeTreeFile(tree, DRACUT_CONFIG, `${[...DRACUT_SETTINGS, ...compress].join("\n")}\n`);
-  const image = `usr/lib/modules/${version}/initramfs.img`;
-  const command = ["dracut", "--force", "--no-hostonly", "--reproducible", "--add", "ostree", "--kver", version, `/${image}`];
   try {
-    // dracut finds its temporary directory in /var/tmp, which is not part of the tree.
-    const binds = ["--tmpfs", "/var/tmp", ...(options.binds ?? [])];
-    await inTree(tree, command, { ...options, binds, env: { DRACUT_NO_XATTR: "1" }, capabilities: ["CAP_MKNOD"] });
+    const binds = [...DRACUT_TEMPORARY, ...(options.binds ?? [])];
+    await inTree(tree, dracutCommand(version), { ...options, binds, env: DRACUT_ENV, capabilities: DRACUT_CAPABILITIES });
   } catch (error) {
     if (!(error instanceof ExecError)) throw error;
     throw new AptOstreeError("ScriptFailed", `cannot make the initramfs: ${lastLines(error.stderr || error.stdout, 3)}`, { cause: error });

@@ -1,17 +1,17 @@
 /** What a layer may hold: checked before it is committed, so that a bad one is refused and named, not deployed. */
-import { lstat, readdir, rm, rmdir } from "node:fs/promises";
+import { lstat, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { DPKG_ADMIN_DIR, listPackageStates, unmergedUpdates } from "../dpkg.ts";
-import { pathInside } from "../inside.ts";
+import { pathInside, readInside } from "../inside.ts";
 import { refuseForeignNames } from "../var.ts";
-import type { WorkTree } from "./run.ts";
+import type { WorkTree } from "./mount.ts";
+import { GIVEN_PATHS } from "./stubs.ts";
 import type { UpperScan } from "./upper.ts";
 
 /** Paths in an upper directory that dpkg, shadow and the sandbox leave, and that apt-get on a running system would not, or that must not be shared. */
 export const RESIDUE: readonly string[] = [
   "etc",
-  "usr/sbin/policy-rc.d",
   "usr/etc/.pwd.lock",
   "usr/etc/machine-id",
   "usr/etc/.updated",
@@ -21,8 +21,12 @@ export const RESIDUE: readonly string[] = [
   ...["lock", "lock-frontend", "triggers/Lock", "status-old", "diversions-old", "statoverride-old"].map((name) => `${DPKG_ADMIN_DIR}/${name}`),
 ];
 
-/** Removes the residue from an upper directory. */
-export async function scrubUpper(upper: string): Promise<void> {
+/** Removes the residue from an upper directory, and copies of what was only lent to the scripts. */
+export async function scrubUpper({ upper, below }: WorkTree): Promise<void> {
+  for (const path of GIVEN_PATHS) {
+    const given = await readInside(below, path);
+    if (given !== null && given === (await readInside(upper, path))) await rm(join(upper, path));
+  }
   for (const name of RESIDUE) {
     const path = await pathInside(upper, name);
     if (path === null) continue;
@@ -37,16 +41,6 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
 
 /** Refuses what a deployment cannot hold. Throws LayerInvalid naming the path, ScriptFailed naming the packages. */
 export async function checkLayer(tree: WorkTree, scan: UpperScan): Promise<void> {
-  const inBoot = await readdir(tree.boot);
-  if (inBoot.length > 0) {
-    throw new AptOstreeError(
-      "LayerInvalid",
-      `cannot commit the layer: a package wrote /boot/${inBoot.sort().join(", /boot/")}, and /boot belongs to ostree`,
-      {
-        details: { paths: inBoot.map((name) => `/boot/${name}`) },
-      },
-    );
-  }
   refuseForeignNames(
     scan.entries.map((entry) => `/${entry.path}`),
     "commit the layer",

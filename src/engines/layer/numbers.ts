@@ -8,7 +8,7 @@ import { fixedNumbers } from "../../model/sysusers.ts";
 import { exec } from "../exec.ts";
 import { pathInside, readInside } from "../inside.ts";
 import { readPins, writePins } from "../pins.ts";
-import type { WorkTree } from "./run.ts";
+import type { WorkTree } from "./mount.ts";
 import { SCAN_TIMEOUT_MS } from "./upper.ts";
 
 /** Where the numbers come from. */

@@ -1,39 +1,15 @@
-/**
- * Running the tree's own apt and dpkg on an overlay over the base. The mounts live in a mount namespace of the child and end
- * with it, so a killed daemon leaves none. With other overlayfs options than these, unrelated files were seen to change
- * (index=on), and directories to lose their contents (redirect_dir, metacopy).
- */
-import { mkdir, writeFile } from "node:fs/promises";
+/** Running the tree's own apt and dpkg, and with them the maintainer scripts, on an overlay over the base. */
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { aptOptions, COMMON_CONFIG, INSIDE, INSTALL_CONFIG } from "../apt/config.ts";
 import type { AptWords } from "../apt/words.ts";
-import { ExecError, exec, lastLines } from "../exec.ts";
-import { bwrapArgs, INSTALL_CAPABILITIES } from "../sandbox.ts";
+import { ExecError, lastLines } from "../exec.ts";
+import { INSTALL_CAPABILITIES } from "../sandbox.ts";
+import { seedBoot } from "./kernel.ts";
+import { makeWorkTree, runInTree, workTree } from "./mount.ts";
+import { SCRIPT_PATH, STUBS_INSIDE, stubBinds, writeStubs } from "./stubs.ts";
 import type { Workspace } from "./workspace.ts";
-
-/** The directories of one assembly. */
-export interface WorkTree {
-  /** What the overlay collects: the layer. */
-  readonly upper: string;
-  readonly overlayWork: string;
-  readonly merged: string;
-  /** The private `/var` of the scripts. */
-  readonly var: string;
-  /** The private `/boot`; must stay empty. */
-  readonly boot: string;
-}
-
-/** The directories of the assembly in a work directory. */
-export function workTree(directory: string): WorkTree {
-  return {
-    upper: join(directory, "upper"),
-    overlayWork: join(directory, "overlay"),
-    merged: join(directory, "merged"),
-    var: join(directory, "var"),
-    boot: join(directory, "boot"),
-  };
-}
 
 /** What an installation needs. */
 export interface InstallOptions {
@@ -68,16 +44,23 @@ export interface InstallOptions {
  * or Cancelled, in each case after every process of the sandbox is gone.
  */
 export async function installPackages(options: InstallOptions): Promise<void> {
-  for (const directory of Object.values(workTree(options.workspace.directory))) await mkdir(directory, { recursive: true, mode: 0o755 });
+  await makeWorkTree(options.workspace);
+  const tree = workTree(options.workspace.directory);
+  await writeStubs(tree);
+  await seedBoot(tree, options.baseTree);
   // For the programs that apt starts: apt-extracttemplates would build caches of its own for half a second otherwise.
   await writeFile(join(options.workspace.directory, CONFIG_FILE), COMMON_CONFIG.map(([option, value]) => `${option} "${value}";\n`).join(""));
   await writeFile(join(options.workspace.directory, ANSWERS_FILE), options.answers, { mode: 0o600 });
-  const command = bwrapArgs(
-    {
+  const path = `${STUBS_INSIDE}:${SCRIPT_PATH}`;
+  const failures: string[] = [];
+  try {
+    await runInTree({
+      workspace: options.workspace,
+      baseTree: options.baseTree,
       network: false,
       capabilities: INSTALL_CAPABILITIES,
       env: {
-        PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+        PATH: path,
         LC_ALL: "C.UTF-8",
         HOME: "/root",
         DEBIAN_FRONTEND: "noninteractive",
@@ -86,30 +69,15 @@ export async function installPackages(options: InstallOptions): Promise<void> {
         APT_CONFIG: INSIDE.config,
         SOURCE_DATE_EPOCH: String(options.sourceDateEpochS),
       },
-      root: rootArgs(options),
-    },
-    [
-      "sh",
-      "-c",
-      INSIDE_SCRIPT,
-      options.architectures.join(" "),
-      options.words.verb,
-      ...aptOptions([...INSTALL_CONFIG, ...options.words.config]),
-      "--",
-      ...options.words.words,
-    ],
-  );
-  const tree = workTree(options.workspace.insideDirectory);
-  const overlay = `lowerdir=${options.baseTree},upperdir=${tree.upper},workdir=${tree.overlayWork},volatile,index=off,metacopy=off,redirect_dir=off`;
-  const failures: string[] = [];
-  const status = statusReader(options, failures);
-  try {
-    const mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", MOUNT_SCRIPT, "mount", overlay, tree.merged];
-    const [program = "", ...args] = [...options.workspace.enter, ...mounts, "bwrap", ...command];
-    await exec(program, args, {
-      signal: options.signal,
-      timeoutMs: options.timeoutMs,
-      onStatusLine: status,
+      binds: bindArgs(options),
+      command: [
+        ...["sh", "-c", INSIDE_SCRIPT, options.architectures.join(" "), options.words.verb],
+        // apt gives dpkg a PATH of its own.
+        ...aptOptions([...INSTALL_CONFIG, ["DPkg::Path", path], ...options.words.config]),
+        "--",
+        ...options.words.words,
+      ],
+      running: { signal: options.signal, timeoutMs: options.timeoutMs, onStatusLine: statusReader(options, failures) },
     });
   } catch (error) {
     if (error instanceof ExecError) throw installError(error, failures);
@@ -118,46 +86,21 @@ export async function installPackages(options: InstallOptions): Promise<void> {
   }
 }
 
-/** Outside the sandbox, in the new mount namespace: the overlay, with a place to bind `/etc` on. */
-const MOUNT_SCRIPT = 'set -e; mount -t overlay overlay -o "$1" "$2"; mkdir -p "$2/etc"; shift 2; exec "$@"';
-
 const ANSWERS_FILE = "debconf-answers";
 const INSIDE_ANSWERS = "/run/apt-ostree/debconf-answers";
 
-/**
- * Inside: `/var` as a first boot would make it (tmpfiles.d(5)), a policy that no service is started (invoke-rc.d(8), taken out
- * of the layer afterwards), the architectures in $0, the answers for debconf, then apt.
- */
+/** Inside: `/var` as a first boot would make it (tmpfiles.d(5)), the architectures in $0, the answers for debconf, then apt. */
 const PREPARE_DPKG = 'for a in $0; do [ "$a" = "$(dpkg --print-architecture)" ] || dpkg --add-architecture "$a" || exit; done';
 const PREPARE_DEBCONF = `if [ -s ${INSIDE_ANSWERS} ]; then debconf-set-selections ${INSIDE_ANSWERS} || exit; fi`;
-const INSIDE_SCRIPT = `systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /run/media /var/lib/apt /var/cache/apt /var/log/apt; printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; ${PREPARE_DPKG}; ${PREPARE_DEBCONF}; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"`;
+const INSIDE_SCRIPT = `systemd-tmpfiles --create --prefix=/var --prefix=/run >/dev/null 2>&1 || true; mkdir -p /run/media /var/lib/apt /var/cache/apt /var/log/apt; ${PREPARE_DPKG}; ${PREPARE_DEBCONF}; verb=$1; shift; exec apt-get "$verb" -q --no-download "$@"`;
 
 const CONFIG_FILE = "apt.conf";
 
-/** What scripts may put into each of the file systems that are thrown away. */
-const TMPFS_BYTES = String(1024 * 1024 * 1024);
-
-function rootArgs(options: InstallOptions): string[] {
-  const tree = workTree(options.workspace.insideDirectory);
+function bindArgs(options: InstallOptions): string[] {
+  const inside = workTree(options.workspace.insideDirectory);
   return [
-    ...["--bind", tree.merged, "/", "--bind", join(tree.merged, "usr/etc"), "/etc"],
-    ...["--bind", tree.var, "/var", "--bind", tree.boot, "/boot"],
-    ...[
-      "--size",
-      TMPFS_BYTES,
-      "--tmpfs",
-      "/run",
-      "--perms",
-      "1777",
-      "--size",
-      TMPFS_BYTES,
-      "--tmpfs",
-      "/tmp",
-      "--size",
-      TMPFS_BYTES,
-      "--tmpfs",
-      "/sys",
-    ],
+    ...["--bind", inside.var, "/var", "--bind", inside.boot, "/boot"],
+    ...stubBinds(inside),
     ...["--dir", "/run/apt-ostree/log", "--ro-bind", join(options.runningEtc, "apt"), INSIDE.sources],
     ...["--ro-bind", options.lists, INSIDE.lists, "--ro-bind", options.archives, INSIDE.archives, "--ro-bind", options.aptCache, INSIDE.cache],
     ...["--ro-bind", options.locals, INSIDE.locals],

@@ -7,7 +7,7 @@ import { leftConfigurations } from "../conffiles.ts";
 import { DPKG_ADMIN_DIR, packagedPaths } from "../dpkg.ts";
 import { madePathInside, pathInside } from "../inside.ts";
 import { generatedKeys, removeSecrets } from "../secrets.ts";
-import type { WorkTree } from "./run.ts";
+import type { WorkTree } from "./mount.ts";
 
 /** debconf's database, below the state of a tree or /var; in `passwords.dat` are the answers that are passwords. */
 const DEBCONF = "cache/debconf";

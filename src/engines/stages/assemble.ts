@@ -17,8 +17,10 @@ import { captureAccounts } from "../layer/accounts.ts";
 import { checkLayer, scrubUpper } from "../layer/check.ts";
 import { commitLayer } from "../layer/commit.ts";
 import { EarlyImport } from "../layer/early.ts";
+import { settleBoot } from "../layer/kernel.ts";
+import { workTree } from "../layer/mount.ts";
 import { pinNumbers } from "../layer/numbers.ts";
-import { installPackages, workTree } from "../layer/run.ts";
+import { installPackages } from "../layer/run.ts";
 import { tidyLayer } from "../layer/tidy.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
 import { onDisk, openWorkspace, type Workspace } from "../layer/workspace.ts";
@@ -123,8 +125,17 @@ async function assembleIn(
       },
       onProgress: (percent, text) => io.progress((INSTALL_SHARE * percent) / 100, text),
     });
-    io.progress(INSTALL_SHARE, "committing the layer");
-    await scrubUpper(tree.upper);
+    await settleBoot({
+      workspace,
+      baseTree,
+      sourceDateEpochS: facts.timestampS,
+      signal: io.signal,
+      timeoutMs: context.settings.installTimeoutMs,
+      onInitramfs: () => io.progress(INSTALL_SHARE, "making the initramfs"),
+      onMessage: (text) => io.message("info", text),
+    });
+    io.progress(COMMIT_FROM, "committing the layer");
+    await scrubUpper(tree);
     for (const told of await tidyLayer(tree)) io.message("warning", told);
     const numbers = { tree, baseTree, runningEtc: etc, pins: context.paths.pins, scratch: workspace.directory };
     for (const name of await pinNumbers(numbers))
@@ -182,6 +193,8 @@ const UNPACKED_RATIO = 5;
 
 /** Of the stage's time, what apt and dpkg take. */
 const INSTALL_SHARE = 0.75;
+/** And when the kernel and its initramfs are in their place. */
+const COMMIT_FROM = 0.85;
 
 function nameOfPackage({ name, version }: InstalledPackage): string {
   return `${name} ${version}`;

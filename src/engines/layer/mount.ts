@@ -1,0 +1,80 @@
+/**
+ * The tree that is assembled: an overlay over the base, entered through bubblewrap. The mounts live in a mount namespace of
+ * the child and end with it, so a killed daemon leaves none. With other overlayfs options than these, unrelated files were seen
+ * to change (index=on), and directories to lose their contents (redirect_dir, metacopy).
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type ExecOptions, exec } from "../exec.ts";
+import { bwrapArgs, type SandboxOptions } from "../sandbox.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** The directories of one assembly. */
+export interface WorkTree {
+  /** What the overlay collects: the layer. */
+  readonly upper: string;
+  readonly overlayWork: string;
+  readonly merged: string;
+  /** A lower layer below the base: what scripts find in the tree where the base has nothing there, and what is not in the layer. */
+  readonly below: string;
+  /** The private `/var` of the scripts. */
+  readonly var: string;
+  /** The private `/boot`. */
+  readonly boot: string;
+  /** Programs that stand in for others: see `stubs.ts`. */
+  readonly stubs: string;
+}
+
+/** The directories of the assembly in a work directory. */
+export function workTree(directory: string): WorkTree {
+  return {
+    upper: join(directory, "upper"),
+    overlayWork: join(directory, "overlay"),
+    merged: join(directory, "merged"),
+    below: join(directory, "below"),
+    var: join(directory, "var"),
+    boot: join(directory, "boot"),
+    stubs: join(directory, "stubs"),
+  };
+}
+
+/** Makes the directories. */
+export async function makeWorkTree(workspace: Workspace): Promise<void> {
+  for (const directory of Object.values(workTree(workspace.directory))) await mkdir(directory, { recursive: true, mode: 0o755 });
+}
+
+/** A command in the tree. */
+export interface TreeCommand extends Omit<SandboxOptions, "root"> {
+  readonly workspace: Workspace;
+  /** The checkout that the overlay lies over. */
+  readonly baseTree: string;
+  /** bwrap arguments beyond the tree, its /etc and empty /run, /tmp and /sys. */
+  readonly binds: readonly string[];
+  readonly command: readonly string[];
+  /** What ends it, and who listens. */
+  readonly running: ExecOptions;
+}
+
+/** Runs a command in the tree, as often as need be. Throws what `exec` throws, after every process of the sandbox is gone. */
+export async function runInTree({ workspace, baseTree, binds, command, running, ...sandbox }: TreeCommand): Promise<void> {
+  const tree = workTree(workspace.insideDirectory);
+  const lower = `${baseTree}:${tree.below}`;
+  const overlay = `lowerdir=${lower},upperdir=${tree.upper},workdir=${tree.overlayWork},volatile,index=off,metacopy=off,redirect_dir=off`;
+  const root = [
+    ...["--bind", tree.merged, "/", "--bind", join(tree.merged, "usr/etc"), "/etc"],
+    ...["/run", "/tmp", "/sys"].flatMap((path) => ["--perms", path === "/tmp" ? "1777" : "0755", "--size", TMPFS_BYTES, "--tmpfs", path]),
+    ...binds,
+  ];
+  const mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", MOUNT_SCRIPT, "mount", overlay, tree.overlayWork, tree.merged];
+  const [program = "", ...args] = [...workspace.enter, ...mounts, "bwrap", ...bwrapArgs({ ...sandbox, root }, command)];
+  await exec(program, args, running);
+}
+
+/**
+ * Outside the sandbox, in the new mount namespace: the overlay, with a place to bind `/etc` on. A volatile overlay that was mounted
+ * before has left a mark in its work directory against being mounted again after a crash; there was none.
+ */
+const MOUNT_SCRIPT = 'set -e; rm -rf "$2/work"; mount -t overlay overlay -o "$1" "$3"; mkdir -p "$3/etc"; shift 3; exec "$@"';
+
+/** What scripts may put into each of the file systems that are thrown away. */
+const TMPFS_BYTES = String(1024 * 1024 * 1024);
