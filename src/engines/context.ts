@@ -14,6 +14,9 @@ export interface EngineSettings {
   readonly stallTimeoutMs: number;
   /** apt, dpkg and all maintainer scripts of one transaction. */
   readonly installTimeoutMs: number;
+  /** What apt, dpkg and all maintainer scripts of one transaction may use together. */
+  readonly scriptMemoryBytes: number;
+  readonly scriptProcesses: number;
   /** `apt-get update`. */
   readonly refreshTimeoutMs: number;
   /** Layers that no deployment uses but that are kept for a later install or rollback. */

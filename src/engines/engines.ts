@@ -6,6 +6,7 @@ import { prepareDirectory } from "./apt/archives.ts";
 import { whyNotNow } from "./conditions.ts";
 import type { EngineContext, EngineSettings } from "./context.ts";
 import { Inspector } from "./inspect/inspector.ts";
+import { removeConfinement } from "./layer/limits.ts";
 import { keepFiles } from "./local/kept.ts";
 import { BaseTrees } from "./ostree/base.ts";
 import { Commits } from "./ostree/commits.ts";
@@ -56,6 +57,7 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
     readSysroot: () => readSysroot(paths, commits),
     watchSysroot: (changed) => watchSysroot(paths, changed),
     clean: async (runId) => {
+      await removeConfinement(runId);
       await removeTree(join(paths.work, runId));
       await dropRef(paths, earlyRef(runId));
       for (const name of await readdir(paths.lists)) if (name === `new-${runId}`) await removeTree(join(paths.lists, name));
@@ -72,7 +74,10 @@ export async function makeEngines(sysroot: string, state: string, settings: Engi
 
 /** Removes what runs of dead daemons left, also of such as no journal knows any more. Nothing runs yet, and nobody else may. */
 async function sweep(paths: Paths): Promise<void> {
-  for (const name of await readdir(paths.work)) await removeTree(join(paths.work, name));
+  for (const runId of await readdir(paths.work)) {
+    await removeConfinement(runId);
+    await removeTree(join(paths.work, runId));
+  }
   await removeTree(paths.tmp);
   for (const directory of [paths.lists, paths.aptCache, paths.locals]) {
     for (const name of await readdir(directory)) if (name.startsWith("new-")) await removeTree(join(directory, name));

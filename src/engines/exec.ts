@@ -18,6 +18,8 @@ export interface ExecOptions {
   readonly onLine?: (line: string, stream: "stdout" | "stderr") => void;
   /** Called for each line that the child writes to file descriptor 3 (apt's and dpkg's status). */
   readonly onStatusLine?: (line: string) => void;
+  /** Called with the id of the child, which is that of its process group, too. */
+  readonly onStart?: (pid: number) => void;
   /** No limit where it is absent. */
   readonly timeoutMs?: number;
   /** How long TERM may take before KILL. */
@@ -71,6 +73,7 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   options.signal?.throwIfAborted();
   const child = start(command, args, options);
+  if (child.pid !== undefined) options.onStart?.(child.pid);
   const stop = (): void => killGroup(child, options.killAfterMs ?? DEFAULT_KILL_AFTER_MS);
   let timedOut = false;
   const timer =

@@ -35,6 +35,8 @@ export async function boot(layout: Layout): Promise<void> {
     ...["--ro-bind", deployment, "/", "--bind", join(deployment, "etc"), "/etc"],
     ...["--bind", layout.sysroot, "/sysroot", "--bind", join(layout.sysroot, "boot"), "/boot", "--bind", layout.stateVar, "/var"],
     ...["--tmpfs", "/run", "--perms", "1777", "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys"],
+    // For the control groups that the daemon makes below its own.
+    ...["--bind-try", "/sys/fs/cgroup", "/sys/fs/cgroup"],
     ...["--bind", layout.run, INNER_RUN, "--bind", layout.repos, `${INNER_RUN}/repos`],
     ...["--ro-bind", join(layout.run, "systemctl"), "/usr/bin/systemctl"],
     ...["--ro-bind", checkoutRoot(), INNER_APP, ...(await nodeArgs(deployment))],

@@ -1,6 +1,6 @@
 /** Packages that try to get out of their sandbox, or whose trees are shaped so that a careless layer would come out wrong. */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DebOptions } from "../harness/debs.ts";
@@ -14,6 +14,11 @@ const evil = (name: string, postinst: string, more: Partial<DebOptions> = {}): D
   ...more,
 });
 
+const LSB =
+  "### BEGIN INIT INFO\n# Provides: serves\n# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n# Required-Start:\n# Required-Stop:\n### END INIT INFO\n";
+const MEMORY_MIB = 256;
+const PROCESSES = 200;
+
 /** open_by_handle_at(2) with the inode of the root directory of the disk that a bound directory lies on (x86-64: 304). */
 const BY_HANDLE = `perl -e 'open(my $d, "<", "/var/cache/apt/archives") or exit 0;
   my $h = pack("I i L L", 8, 1, 2, 0); my $fd = syscall(304, fileno($d), $h, 0);
@@ -23,7 +28,7 @@ describe("a package that", () => {
   let world: World;
   let etc: string;
   beforeAll(async () => {
-    world = await World.make("e2e-hostile");
+    world = await World.make("e2e-hostile", { config: { scriptMemoryMiB: MEMORY_MIB, scriptProcesses: PROCESSES } });
     await world.offer(
       evil("handles", BY_HANDLE),
       evil(
@@ -40,6 +45,27 @@ describe("a package that", () => {
         "rm -rf /usr/share/doc/bash; ln -s dash /usr/share/doc/bash; rm /usr/lib/ssl/certs; mkdir /usr/lib/ssl/certs; echo x >/usr/lib/ssl/certs/x",
       ),
       evil("users", "adduser --system --group --quiet --home /var/lib/users newuser; install -d -o newuser -g newuser /var/lib/users"),
+      evil("bombs", "f() { f | f & }; f; i=0; while [ $i -lt 20 ]; do sleep 0.1; i=$((i + 1)); done; true | true"),
+      evil("crowds", "for i in $(seq 400); do sleep 30 & done; wait; exit 3"),
+      evil("hogs", `perl -e 'my $x = "x" x (1024 * 1024 * 1024); print length $x'`),
+      evil("hogs-a-bit", `perl -e 'my $x = "x" x (1024 * 1024 * 1024); print length $x' || true`),
+      evil("sets", "echo 1 >/proc/sys/kernel/sysrq || true; echo b >/proc/sysrq-trigger || true; sysctl -w kernel.panic=1 2>/dev/null || true"),
+      evil("mounts", "mkdir -p /mnt/x /usr/share/m; mount -t tmpfs none /usr/share/m && exit 9; mount -o remount,rw /proc/sys && exit 9; true"),
+      evil("talks", "timeout 5 perl -MIO::Socket::INET -e 'exit(IO::Socket::INET->new(PeerAddr => \"127.0.0.1:1\") ? 9 : 0)'"),
+      evil("serves", "", {
+        files: {
+          "/usr/lib/systemd/system/serves.service": "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+          "/etc/init.d/serves": `#!/bin/sh\n${LSB}touch /usr/share/started\n`,
+        },
+        conffiles: ["/etc/init.d/serves"],
+        scripts: {
+          postinst: `chmod 755 /etc/init.d/serves; systemctl daemon-reload; systemctl start serves; systemctl enable serves
+              update-rc.d serves defaults; invoke-rc.d serves start; deb-systemd-invoke start serves.service
+              start-stop-daemon --start --exec /usr/bin/touch -- /usr/share/started`,
+        },
+      }),
+      evil("polices", "test -x /usr/sbin/policy-rc.d", { files: { "/usr/sbin/policy-rc.d": "#!/bin/sh\nexit 104\n" } }),
+      evil("unpolices", "rm -f /usr/sbin/policy-rc.d"),
       { name: "py.dot-extra", version: "1", files: { "/usr/share/pydot": "x" } },
       { name: "good", version: "1", files: { "/usr/share/good": "good" } },
     );
@@ -80,6 +106,56 @@ describe("a package that", () => {
       (await world.host.exec("readlink", [join("/sysroot", directory.slice(world.host.layout.sysroot.length), "usr/share/doc/bash")])).stdout,
     ).toBe("dash\n");
     expect(await readFile(join(directory, "usr/lib/ssl/certs/x"), "utf8")).toBe("x\n");
+    await world.expectSound();
+  });
+
+  test("multiplies without end ends with its sandbox, whether it can be installed or not", async () => {
+    const { status, stderr } = await world.cli("install", "bombs");
+    if (status !== 0) expect(stderr).toMatch(/more than 200 processes at once/);
+    await world.expectClean();
+    await world.ok("install", "good");
+    await world.expectSound();
+  });
+
+  test("needs more processes than it may have is named with the limit and how to raise it", async () => {
+    await world.failing(["install", "crowds"], {
+      code: "ScriptFailed",
+      message: new RegExp(`more than ${PROCESSES} processes at once \\(scriptProcesses in daemon.yaml\\)`),
+      details: { limits: ["processes"] },
+    });
+  });
+
+  test("takes all memory is ended, and harms nobody else", async () => {
+    const { error } = await world.failing(["install", "hogs"], { code: "ScriptFailed", message: /hogs/ });
+    // Where the machine lets us make no control group, perl itself ran out.
+    if (error?.details?.limits !== undefined) expect(error.message).toMatch(/of memory \(scriptMemoryMiB in daemon.yaml\)/);
+    await world.ok("install", "hogs-a-bit");
+    await world.expectSound();
+  });
+
+  test("writes the kernel's settings, mounts and opens connections gets nowhere, and is installed", async () => {
+    const settings = await readFile("/proc/sys/kernel/panic", "utf8");
+    await world.ok("install", "sets", "mounts", "talks");
+    expect(await readFile("/proc/sys/kernel/panic", "utf8")).toBe(settings);
+    await world.expectSound();
+  });
+
+  test("starts services starts none, and is enabled", async () => {
+    const calls = (await world.host.systemctlCalls()).length;
+    await world.ok("install", "serves");
+    const { directory } = await world.next();
+    expect(existsSync(join(directory, "usr/share/started"))).toBe(false);
+    expect(await readdir(join(directory, "usr/etc/systemd/system/multi-user.target.wants"))).toContain("serves.service");
+    expect((await world.host.systemctlCalls()).slice(calls).filter((call) => call.includes("serves"))).toEqual([]);
+    expect(existsSync(join(directory, "usr/sbin/policy-rc.d"))).toBe(false);
+  });
+
+  test("brings a policy of its own keeps it, and one that removes ours harms nothing", async () => {
+    await world.ok("install", "polices");
+    expect(await readFile(join((await world.next()).directory, "usr/sbin/policy-rc.d"), "utf8")).toBe("#!/bin/sh\nexit 104\n");
+    await world.expectSound();
+    await world.ok("uninstall", "polices");
+    await world.ok("install", "unpolices");
     await world.expectSound();
   });
 

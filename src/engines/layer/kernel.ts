@@ -12,10 +12,10 @@ import { DRACUT_CAPABILITIES, DRACUT_ENV, DRACUT_TEMPORARY, dracutCommand, requi
 import { madePathInside, pathInside } from "../inside.ts";
 import { INSTALL_CAPABILITIES } from "../sandbox.ts";
 import { removeTree } from "../tree.ts";
-import { runInTree, type WorkTree, workTree } from "./mount.ts";
+import { limitHint } from "./failure.ts";
+import { type Assembly, runInTree, type WorkTree, workTree } from "./mount.ts";
 import { askedForInitramfs, SCRIPT_PATH } from "./stubs.ts";
 import { SCAN_TIMEOUT_MS } from "./upper.ts";
-import type { Workspace } from "./workspace.ts";
 
 /** Where files that packages ship in /boot are kept, as rpm-ostree keeps them; nothing reads them there by itself. */
 const BOOT_FILES_DIR = "usr/lib/ostree-boot";
@@ -35,13 +35,8 @@ const TOP_LINKS = ["vmlinuz", "vmlinuz.old", "vmlinux", "vmlinux.old", "initrd.i
 /** A layer that changes these has another initramfs, asked for or not. */
 const INITRAMFS_INPUTS = ["usr/lib/dracut", "usr/etc/dracut.conf", "usr/etc/dracut.conf.d"];
 
-/** What settling needs. */
-export interface SettleOptions {
-  readonly workspace: Workspace;
-  readonly baseTree: string;
-  readonly sourceDateEpochS: number;
-  readonly signal: AbortSignal;
-  readonly timeoutMs: number;
+/** Who listens. */
+export interface SettleEvents {
   readonly onInitramfs: () => void;
   readonly onMessage: (text: string) => void;
 }
@@ -66,20 +61,20 @@ export async function seedBoot(tree: WorkTree, baseTree: string): Promise<void> 
  * Makes the initramfs anew, once, where its ingredients changed or a script asked for it. Throws LayerInvalid for two kernels and
  * for files in /boot that no package ships, naming them, ScriptFailed and Timeout for dracut, NoSpace, Cancelled.
  */
-export async function settleBoot(options: SettleOptions): Promise<void> {
-  const tree = workTree(options.workspace.directory);
+export async function settleBoot(assembly: Assembly, { onInitramfs, onMessage }: SettleEvents): Promise<void> {
+  const tree = workTree(assembly.workspace.directory);
   for (const name of TOP_LINKS) {
     if ((await kindOf(join(tree.upper, name))) === "link") await rm(join(tree.upper, name));
   }
   const version = await takeKernel(tree);
-  await keepBootFiles(tree, options.onMessage);
-  const base = await kernelsIn(options.baseTree);
+  await keepBootFiles(tree, onMessage);
+  const base = await kernelsIn(assembly.baseTree);
   const replaced = version === null ? [] : base.filter((other) => other !== version);
   const kernel = version ?? base[0];
-  if (kernel === undefined || (version === null && !(await needsInitramfs(options, tree, kernel)))) return;
-  options.onInitramfs();
-  await makeInitramfs(options, tree, kernel, replaced);
-  options.onMessage(`made the initramfs of ${kernel} anew`);
+  if (kernel === undefined || (version === null && !(await needsInitramfs(assembly, tree, kernel)))) return;
+  onInitramfs();
+  await makeInitramfs(assembly, tree, kernel, replaced);
+  onMessage(`made the initramfs of ${kernel} anew`);
 }
 
 const MODULES = "usr/lib/modules";
@@ -154,24 +149,22 @@ async function shippedInBoot(tree: WorkTree): Promise<Set<string>> {
   return new Set(stdout.split("\n").map((line) => line.slice(line.indexOf(": ") + 2)));
 }
 
-async function needsInitramfs(options: SettleOptions, tree: WorkTree, kernel: string): Promise<boolean> {
+async function needsInitramfs(assembly: Assembly, tree: WorkTree, kernel: string): Promise<boolean> {
   for (const path of [...INITRAMFS_INPUTS, join(MODULES, kernel)]) {
     const inside = await pathInside(tree.upper, path);
     if (inside !== null && (await kindOf(inside)) !== "nothing") return true;
   }
-  return await askedForInitramfs(options.workspace.directory);
+  return await askedForInitramfs(assembly.workspace.directory);
 }
 
 /** Removes the other kernels, then depmod(8) and dracut(8), all in the tree and with no network. */
-async function makeInitramfs(options: SettleOptions, tree: WorkTree, kernel: string, replaced: readonly string[]): Promise<void> {
-  await requireDracut(async (path) => (await isThere(join(tree.upper, path))) || (await isThere(join(options.baseTree, path))));
+async function makeInitramfs(assembly: Assembly, tree: WorkTree, kernel: string, replaced: readonly string[]): Promise<void> {
+  await requireDracut(async (path) => (await isThere(join(tree.upper, path))) || (await isThere(join(assembly.baseTree, path))));
   try {
-    await runInTree({
-      workspace: options.workspace,
-      baseTree: options.baseTree,
+    await runInTree(assembly, {
       network: false,
       capabilities: [...INSTALL_CAPABILITIES, ...DRACUT_CAPABILITIES],
-      env: { PATH: SCRIPT_PATH, LC_ALL: "C.UTF-8", HOME: "/root", SOURCE_DATE_EPOCH: String(options.sourceDateEpochS), ...DRACUT_ENV },
+      env: { PATH: SCRIPT_PATH, ...DRACUT_ENV },
       binds: ["--tmpfs", "/var", ...DRACUT_TEMPORARY],
       command: [
         "sh",
@@ -182,12 +175,12 @@ async function makeInitramfs(options: SettleOptions, tree: WorkTree, kernel: str
         replaced.map((version) => `/${MODULES}/${version}`).join("\n"),
         ...dracutCommand(kernel),
       ],
-      running: { signal: options.signal, timeoutMs: options.timeoutMs },
     });
   } catch (error) {
     if (!(error instanceof ExecError)) throw error;
-    const said = lastLines(error.stderr || error.stdout, 3);
     const full = /No space left on device/.test(error.stderr);
+    const { limits, exceeded } = assembly.confinement;
+    const said = [...(await exceeded()).map((limit) => limitHint(limit, limits)), lastLines(error.stderr || error.stdout, 3)].join(": ");
     throw new AptOstreeError(full ? "NoSpace" : "ScriptFailed", `cannot make the initramfs of ${kernel}: ${said}`, { cause: error });
   }
   // dracut is content with a kernel that it thinks cannot use one.

@@ -7,6 +7,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ExecOptions, exec } from "../exec.ts";
 import { bwrapArgs, type SandboxOptions } from "../sandbox.ts";
+import type { Confinement } from "./limits.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** The directories of one assembly. */
@@ -43,20 +44,30 @@ export async function makeWorkTree(workspace: Workspace): Promise<void> {
   for (const directory of Object.values(workTree(workspace.directory))) await mkdir(directory, { recursive: true, mode: 0o755 });
 }
 
-/** A command in the tree. */
-export interface TreeCommand extends Omit<SandboxOptions, "root"> {
+/** Where a tree is assembled, and within which bounds. */
+export interface Assembly {
   readonly workspace: Workspace;
   /** The checkout that the overlay lies over. */
   readonly baseTree: string;
+  readonly confinement: Confinement;
+  /** SOURCE_DATE_EPOCH, seconds: the base commit's time, so that the same plan gives the same tree. */
+  readonly sourceDateEpochS: number;
+  readonly signal: AbortSignal;
+  /** Each command is ended after this time. */
+  readonly timeoutMs: number;
+}
+
+/** A command in the tree. */
+export interface TreeCommand extends Omit<SandboxOptions, "root"> {
   /** bwrap arguments beyond the tree, its /etc and empty /run, /tmp and /sys. */
   readonly binds: readonly string[];
   readonly command: readonly string[];
-  /** What ends it, and who listens. */
-  readonly running: ExecOptions;
+  readonly onStatusLine?: ExecOptions["onStatusLine"];
 }
 
 /** Runs a command in the tree, as often as need be. Throws what `exec` throws, after every process of the sandbox is gone. */
-export async function runInTree({ workspace, baseTree, binds, command, running, ...sandbox }: TreeCommand): Promise<void> {
+export async function runInTree(assembly: Assembly, { binds, command, onStatusLine, ...options }: TreeCommand): Promise<void> {
+  const { workspace, baseTree, confinement, signal, timeoutMs } = assembly;
   const tree = workTree(workspace.insideDirectory);
   const lower = `${baseTree}:${tree.below}`;
   const overlay = `lowerdir=${lower},upperdir=${tree.upper},workdir=${tree.overlayWork},volatile,index=off,metacopy=off,redirect_dir=off`;
@@ -66,8 +77,11 @@ export async function runInTree({ workspace, baseTree, binds, command, running, 
     ...binds,
   ];
   const mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", MOUNT_SCRIPT, "mount", overlay, tree.overlayWork, tree.merged];
-  const [program = "", ...args] = [...workspace.enter, ...mounts, "bwrap", ...bwrapArgs({ ...sandbox, root }, command)];
-  await exec(program, args, running);
+  const env = { LC_ALL: "C.UTF-8", HOME: "/root", SOURCE_DATE_EPOCH: String(assembly.sourceDateEpochS), ...options.env };
+  const sandbox = bwrapArgs({ ...options, root, env }, command);
+  const [program = "", ...args] = [...confinement.enter, ...workspace.enter, ...mounts, "bwrap", ...sandbox];
+  const onStart = (pid: number): void => confinement.onStart(pid);
+  await exec(program, args, { signal, timeoutMs, onStart, ...(onStatusLine === undefined ? {} : { onStatusLine }) });
 }
 
 /**

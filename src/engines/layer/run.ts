@@ -4,17 +4,16 @@ import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { aptOptions, COMMON_CONFIG, INSIDE, INSTALL_CONFIG } from "../apt/config.ts";
 import type { AptWords } from "../apt/words.ts";
-import { ExecError, lastLines } from "../exec.ts";
+import { ExecError } from "../exec.ts";
 import { INSTALL_CAPABILITIES } from "../sandbox.ts";
+import { installError } from "./failure.ts";
 import { seedBoot } from "./kernel.ts";
-import { makeWorkTree, runInTree, workTree } from "./mount.ts";
+import { type Assembly, makeWorkTree, runInTree, workTree } from "./mount.ts";
 import { SCRIPT_PATH, STUBS_INSIDE, stubBinds, writeStubs } from "./stubs.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** What an installation needs. */
 export interface InstallOptions {
-  readonly workspace: Workspace;
-  readonly baseTree: string;
   readonly runningEtc: string;
   readonly lists: string;
   readonly archives: string;
@@ -27,11 +26,8 @@ export interface InstallOptions {
   readonly architectures: readonly string[];
   /** Answers for debconf-set-selections(1), given before anything is unpacked; may be empty. */
   readonly answers: string;
-  /** SOURCE_DATE_EPOCH, seconds: the base commit's time, so that the same plan gives the same tree. */
-  readonly sourceDateEpochS: number;
-  readonly signal: AbortSignal;
-  /** The whole installation is ended after this time. */
-  readonly timeoutMs: number;
+  /** Whether scripts may use the host's network. */
+  readonly network: boolean;
   /** Percent from 0 to 100 and what is being done, from apt's status lines. */
   readonly onProgress: (percent: number, text: string) => void;
   /** How many archives there are to unpack, and what to call when they all are. */
@@ -43,33 +39,29 @@ export interface InstallOptions {
  * Installs packages. The work tree is made here. Throws ScriptFailed (naming the package where apt names it), Timeout, NoSpace
  * or Cancelled, in each case after every process of the sandbox is gone.
  */
-export async function installPackages(options: InstallOptions): Promise<void> {
-  await makeWorkTree(options.workspace);
-  const tree = workTree(options.workspace.directory);
+export async function installPackages(assembly: Assembly, options: InstallOptions): Promise<void> {
+  const { workspace, baseTree } = assembly;
+  await makeWorkTree(workspace);
+  const tree = workTree(workspace.directory);
   await writeStubs(tree);
-  await seedBoot(tree, options.baseTree);
+  await seedBoot(tree, baseTree);
   // For the programs that apt starts: apt-extracttemplates would build caches of its own for half a second otherwise.
-  await writeFile(join(options.workspace.directory, CONFIG_FILE), COMMON_CONFIG.map(([option, value]) => `${option} "${value}";\n`).join(""));
-  await writeFile(join(options.workspace.directory, ANSWERS_FILE), options.answers, { mode: 0o600 });
+  await writeFile(join(workspace.directory, CONFIG_FILE), COMMON_CONFIG.map(([option, value]) => `${option} "${value}";\n`).join(""));
+  await writeFile(join(workspace.directory, ANSWERS_FILE), options.answers, { mode: 0o600 });
   const path = `${STUBS_INSIDE}:${SCRIPT_PATH}`;
   const failures: string[] = [];
   try {
-    await runInTree({
-      workspace: options.workspace,
-      baseTree: options.baseTree,
-      network: false,
+    await runInTree(assembly, {
+      network: options.network,
       capabilities: INSTALL_CAPABILITIES,
       env: {
         PATH: path,
-        LC_ALL: "C.UTF-8",
-        HOME: "/root",
         DEBIAN_FRONTEND: "noninteractive",
         DEBCONF_NONINTERACTIVE_SEEN: "true",
         SYSTEMD_OFFLINE: "1",
         APT_CONFIG: INSIDE.config,
-        SOURCE_DATE_EPOCH: String(options.sourceDateEpochS),
       },
-      binds: bindArgs(options),
+      binds: bindArgs(workspace, options),
       command: [
         ...["sh", "-c", INSIDE_SCRIPT, options.architectures.join(" "), options.words.verb],
         // apt gives dpkg a PATH of its own.
@@ -77,11 +69,14 @@ export async function installPackages(options: InstallOptions): Promise<void> {
         "--",
         ...options.words.words,
       ],
-      running: { signal: options.signal, timeoutMs: options.timeoutMs, onStatusLine: statusReader(options, failures) },
+      onStatusLine: statusReader(options, failures),
     });
   } catch (error) {
-    if (error instanceof ExecError) throw installError(error, failures);
-    if (error instanceof AptOstreeError && error.code === "Timeout") throw timeoutError(options.timeoutMs);
+    if (error instanceof ExecError) {
+      const { limits, exceeded } = assembly.confinement;
+      throw installError(error, { failures, limits, exceeded: await exceeded(), network: options.network });
+    }
+    if (error instanceof AptOstreeError && error.code === "Timeout") throw timeoutError(assembly.timeoutMs);
     throw error;
   }
 }
@@ -96,16 +91,16 @@ const INSIDE_SCRIPT = `systemd-tmpfiles --create --prefix=/var --prefix=/run >/d
 
 const CONFIG_FILE = "apt.conf";
 
-function bindArgs(options: InstallOptions): string[] {
-  const inside = workTree(options.workspace.insideDirectory);
+function bindArgs(workspace: Workspace, options: InstallOptions): string[] {
+  const inside = workTree(workspace.insideDirectory);
   return [
     ...["--bind", inside.var, "/var", "--bind", inside.boot, "/boot"],
     ...stubBinds(inside),
     ...["--dir", "/run/apt-ostree/log", "--ro-bind", join(options.runningEtc, "apt"), INSIDE.sources],
     ...["--ro-bind", options.lists, INSIDE.lists, "--ro-bind", options.archives, INSIDE.archives, "--ro-bind", options.aptCache, INSIDE.cache],
     ...["--ro-bind", options.locals, INSIDE.locals],
-    ...["--ro-bind", join(options.workspace.insideDirectory, CONFIG_FILE), INSIDE.config],
-    ...["--ro-bind", join(options.workspace.insideDirectory, ANSWERS_FILE), INSIDE_ANSWERS],
+    ...["--ro-bind", join(workspace.insideDirectory, CONFIG_FILE), INSIDE.config],
+    ...["--ro-bind", join(workspace.insideDirectory, ANSWERS_FILE), INSIDE_ANSWERS],
     // Scripts that care can see that they are assembling an OSTree host.
     ...["--ro-bind", "/dev/null", "/run/ostree-booted"],
   ];
@@ -127,27 +122,6 @@ function statusReader(options: InstallOptions, failures: string[]): (line: strin
     if (text.startsWith("Unpacking ")) unpacked.add(name);
     else if (unpacked.size >= options.archiveCount && text.startsWith("Configuring ")) options.onUnpacked();
   };
-}
-
-function installError(error: ExecError, failures: readonly string[]): AptOstreeError {
-  const output = `${error.stdout}\n${error.stderr}`;
-  const full = /No space left on device/.test(output);
-  const said = output
-    .split("\n")
-    .filter(
-      (line) =>
-        /^(E:|dpkg: error|dpkg-deb: error| {1,}(old|new|installed) .* (script )?subprocess)/.test(line) ||
-        /^Errors were encountered|post-installation script|pre-installation script/.test(line),
-    )
-    .map((line) => line.trim());
-  const reason = [...new Set([...failures, ...said])].slice(0, 6).join("; ") || lastLines(output, 3);
-  if (full) return new AptOstreeError("NoSpace", `cannot assemble the tree: the disk is full: ${reason}`, { cause: error });
-  if (error.killedBy !== null && reason === "")
-    return new AptOstreeError("ScriptFailed", `cannot assemble the tree: the sandbox was ${error.killedBy}`, { cause: error });
-  return new AptOstreeError("ScriptFailed", `cannot assemble the tree: ${reason}`, {
-    details: { packages: failures.map((failure) => failure.replace(/:.*$/, "")), output: lastLines(output, 40) },
-    cause: error,
-  });
 }
 
 function timeoutError(timeoutMs: number): AptOstreeError {

@@ -87,7 +87,7 @@ async function inMemory(directory: string, sizeMib: number): Promise<Workspace> 
 }
 
 /** `MemAvailable` of proc_meminfo(5), bounded by the memory limit of the daemon's control group where there is one. */
-async function availableMemory(): Promise<number> {
+export async function availableMemory(): Promise<number> {
   const text = await readFile("/proc/meminfo", "utf8");
   const availableBytes = Number(/^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
   const constrained = process.constrainedMemory();

@@ -18,12 +18,12 @@ import { checkLayer, scrubUpper } from "../layer/check.ts";
 import { commitLayer } from "../layer/commit.ts";
 import { EarlyImport } from "../layer/early.ts";
 import { settleBoot } from "../layer/kernel.ts";
-import { workTree } from "../layer/mount.ts";
+import { type Assembly, workTree } from "../layer/mount.ts";
 import { pinNumbers } from "../layer/numbers.ts";
+import { inPlace, type Place } from "../layer/place.ts";
 import { installPackages } from "../layer/run.ts";
 import { tidyLayer } from "../layer/tidy.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
-import { onDisk, openWorkspace, type Workspace } from "../layer/workspace.ts";
 import { requireKept, touchKept } from "../local/kept.ts";
 import { holdBase, layerRef, readRef } from "../ostree/refs.ts";
 import { captureVar } from "../var.ts";
@@ -68,46 +68,31 @@ async function inputsAreThere(context: EngineContext, plan: Plan): Promise<boole
   return (await Promise.all(paths.map(isThere))).every(Boolean);
 }
 
-/** In memory where it fits; a layer that turns out larger than expected is assembled again on the disk. */
 async function assemble(context: EngineContext, input: StageInput, io: StageIo, plan: Plan, answers: DebconfAnswers): Promise<Layer> {
-  const directory = join(context.paths.work, input.runId);
-  const workspace = await openWorkspace(directory, UNPACKED_RATIO * archiveBytes(plan));
-  try {
-    return await assembleIn(workspace, context, input, io, plan, answers);
-  } catch (error) {
-    if (!workspace.inMemory || !(error instanceof AptOstreeError) || error.code !== "NoSpace") throw error;
-    io.message("info", "the layer does not fit into memory: assembling it on the disk");
-    await workspace.close();
-    return await assembleIn(onDisk(directory), context, input, io, plan, answers);
-  } finally {
-    await workspace.close();
-  }
+  const { runId } = input;
+  const { settings, paths } = context;
+  const place = { runId, directory: join(paths.work, runId), expectedBytes: UNPACKED_RATIO * archiveBytes(plan), settings, io };
+  return await inPlace(place, (where) => assembleIn(where, context, input, io, plan, answers));
 }
 
-async function assembleIn(
-  workspace: Workspace,
-  context: EngineContext,
-  input: StageInput,
-  io: StageIo,
-  plan: Plan,
-  answers: DebconfAnswers,
-): Promise<Layer> {
+async function assembleIn(place: Place, context: EngineContext, input: StageInput, io: StageIo, plan: Plan, answers: DebconfAnswers): Promise<Layer> {
   const baseTree = await context.bases.ensure(plan.baseCommit);
   const facts = await context.commits.facts(plan.baseCommit);
   const to = treeOfPlan(plan);
   await requireKept(context.paths, [...to.requestedLocal, ...to.replacedLocal]);
   await touchKept(context.paths, [...to.requestedLocal, ...to.replacedLocal]);
+  const { workspace } = place;
   const words = wordsFor(to, plan.inactive);
   const tree = workTree(workspace.directory);
   const etc = runningEtc(context, input.snapshot);
   const lists = listsDir(context.paths, plan.listsGeneration);
   const aptCache = await aptCacheDir(context.paths, plan.listsGeneration, plan.baseCommit);
   const decisive = await decisiveSettings({ baseTree, runningEtc: etc, lists, cache: aptCache, purpose: "plan" });
+  const bounds = { sourceDateEpochS: facts.timestampS, signal: io.signal, timeoutMs: context.settings.installTimeoutMs };
+  const assembly: Assembly = { ...place, ...bounds, baseTree };
   const early = new EarlyImport(context.paths, input.runId, tree.upper, workspace.directory, io.signal);
   try {
-    await installPackages({
-      workspace,
-      baseTree,
+    await installPackages(assembly, {
       runningEtc: etc,
       lists,
       archives: context.paths.archives,
@@ -116,21 +101,14 @@ async function assembleIn(
       words: { ...words, config: [...words.config, ...decisive] },
       architectures: architecturesOf(plan.archives, [...to.requestedLocal, ...to.replacedLocal]),
       answers: answers.text,
-      sourceDateEpochS: facts.timestampS,
-      signal: io.signal,
-      timeoutMs: context.settings.installTimeoutMs,
+      network: plan.scriptNetwork === true,
       archiveCount: plan.archives.length,
       onUnpacked: () => {
         if (archiveBytes(plan) >= EARLY_FROM_BYTES) early.begin();
       },
       onProgress: (percent, text) => io.progress((INSTALL_SHARE * percent) / 100, text),
     });
-    await settleBoot({
-      workspace,
-      baseTree,
-      sourceDateEpochS: facts.timestampS,
-      signal: io.signal,
-      timeoutMs: context.settings.installTimeoutMs,
+    await settleBoot(assembly, {
       onInitramfs: () => io.progress(INSTALL_SHARE, "making the initramfs"),
       onMessage: (text) => io.message("info", text),
     });
