@@ -9,7 +9,7 @@ import { INSTALL_CAPABILITIES } from "../sandbox.ts";
 import { installError } from "./failure.ts";
 import { seedBoot } from "./kernel.ts";
 import { type Assembly, makeWorkTree, runInTree, workTree } from "./mount.ts";
-import { SCRIPT_PATH, STUBS_INSIDE, stubBinds, writeStubs } from "./stubs.ts";
+import { lendResolver, SCRIPT_PATH, STUBS_INSIDE, stubBinds, writeStubs } from "./stubs.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** What an installation needs. */
@@ -44,6 +44,7 @@ export async function installPackages(assembly: Assembly, options: InstallOption
   await makeWorkTree(workspace);
   const tree = workTree(workspace.directory);
   await writeStubs(tree);
+  if (options.network) await lendResolver(tree);
   await seedBoot(tree, baseTree);
   // For the programs that apt starts: apt-extracttemplates would build caches of its own for half a second otherwise.
   await writeFile(join(workspace.directory, CONFIG_FILE), COMMON_CONFIG.map(([option, value]) => `${option} "${value}";\n`).join(""));
@@ -101,6 +102,8 @@ function bindArgs(workspace: Workspace, options: InstallOptions): string[] {
     ...["--ro-bind", options.locals, INSIDE.locals],
     ...["--ro-bind", join(workspace.insideDirectory, CONFIG_FILE), INSIDE.config],
     ...["--ro-bind", join(workspace.insideDirectory, ANSWERS_FILE), INSIDE_ANSWERS],
+    // What a resolv.conf that is a link leads to.
+    ...(options.network ? ["--ro-bind-try", "/run/systemd/resolve", "/run/systemd/resolve"] : []),
     // Scripts that care can see that they are assembling an OSTree host.
     ...["--ro-bind", "/dev/null", "/run/ostree-booted"],
   ];

@@ -2,7 +2,7 @@
  * Programs that mean the running machine and not the tree: while a tree is assembled, scripts find others in their place. They
  * lie outside of the tree, in front in the PATH, so that packages can bring, replace and remove the real ones meanwhile.
  */
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readInside } from "../inside.ts";
 import type { WorkTree } from "./mount.ts";
@@ -48,9 +48,10 @@ PATH=\${PATH#${STUBS_INSIDE}:} exec uname "$@"
 /** The policy of invoke-rc.d(8): no action is allowed. */
 const POLICY = "#!/bin/sh\nexit 101\n";
 const POLICY_PATH = "usr/sbin/policy-rc.d";
+const RESOLVER_PATH = "usr/etc/resolv.conf";
 
 /** Files that scripts find in the tree where the base has none, and that are in the layer only where a package made them its own. */
-export const GIVEN_PATHS: readonly string[] = [POLICY_PATH];
+export const GIVEN_PATHS: readonly string[] = [POLICY_PATH, RESOLVER_PATH];
 
 /** Writes the stand-ins for a tree, and the policy that no service is started where it is looked for. */
 export async function writeStubs(tree: WorkTree): Promise<void> {
@@ -61,6 +62,13 @@ export async function writeStubs(tree: WorkTree): Promise<void> {
   await writeFile(callsFile(tree), "");
   await mkdir(join(tree.below, "usr/sbin"), { recursive: true, mode: 0o755 });
   await writeFile(join(tree.below, POLICY_PATH), POLICY, executable);
+}
+
+/** Lets scripts that have the network resolve names as this system does (resolv.conf(5)), where the tree says nothing of it. */
+export async function lendResolver(tree: WorkTree): Promise<void> {
+  const text = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+  await mkdir(join(tree.below, "usr/etc"), { recursive: true, mode: 0o755 });
+  await writeFile(join(tree.below, RESOLVER_PATH), text, { mode: 0o644 });
 }
 
 /** bwrap's arguments for them; `inside` is the tree as seen from where bwrap runs. */
