@@ -10,6 +10,7 @@ import { fillTemplate } from "../model/treefile.ts";
 import { bootstrap, simulate } from "./bootstrap.ts";
 import { customize, writeSources } from "./customize.ts";
 import { writeTreeFile } from "./files.ts";
+import { writeGuard } from "./guard.ts";
 import { type Inputs, type NamedLock, readInputs, readLock } from "./inputs.ts";
 import { makeInitramfs, moveKernel } from "./kernel.ts";
 import { requireClean } from "./lint/lint.ts";
@@ -158,6 +159,7 @@ async function build(tree: string, { inputs, sources, settings, lock, epochS, di
     await writeSources(tree, sources.stanzas, settings);
     const suites = lock?.content.suites ?? [...new Set(sources.releases.map((release) => release.suite))];
     await writeTreeFile(tree, TREE_LOCK_FILE, formatLockFile({ architectures: inputs.architectures, suites, timestampS: epochS, packages }));
+    await writeGuard(tree);
     await customize(tree, inputs, directory, inside);
   });
   await run("making the initramfs", async () => {
