@@ -58,7 +58,6 @@ export async function installPackages(assembly: Assembly, options: InstallOption
       env: {
         PATH: path,
         DEBIAN_FRONTEND: "noninteractive",
-        DEBCONF_NONINTERACTIVE_SEEN: "true",
         SYSTEMD_OFFLINE: "1",
         APT_CONFIG: INSIDE.config,
       },
