@@ -8,7 +8,8 @@
 export const INSIDE = {
   lists: "/var/lib/apt/lists",
   archives: "/var/cache/apt/archives",
-  cache: "/var/cache/apt/bin",
+  /** Not below /var, where a place to bind it on would become a part of the layer. */
+  cache: "/run/apt-ostree/cache",
   /** The `/etc/apt` of the running system, where the tree's own must stay visible as it is. */
   sources: "/run/apt-ostree/etc-apt",
   /** Local packages, by their hashes. */
