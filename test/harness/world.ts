@@ -268,9 +268,14 @@ export class World {
     return path.replace(this.host.layout.sysroot, "/sysroot");
   }
 
-  /** Every deployment is in order by dpkg's and every object by ostree's own judgement. */
+  /**
+   * Every deployment is in order by dpkg's and every object by ostree's own judgement, nothing of a transaction is left, be it a mount,
+   * a process or a file, and the machine is as it was.
+   */
   async expectSound(): Promise<void> {
+    await this.expectClean();
     await this.expectAudited();
+    expect(await machineState(), "the machine that the tests run on has changed").toEqual(this.#machine);
     await this.host.exec("ostree", ["fsck", "--repo=/sysroot/ostree/repo", "--quiet"]);
   }
 
