@@ -1,7 +1,7 @@
 #!/bin/sh
-# All the set-up that `npm start`, `npm test`, `npm run bench`, `simulate`, `crash` and `soak` need on a Debian machine, then the command itself.
+# All the set-up that `npm start`, `npm test`, `npm run bench`, `simulate`, `crash`, `fidelity` and `soak` need on a Debian machine, then the command itself.
 #
-#   sh src/sandbox/setup.sh start|test|bench|simulate|crash|soak [ARGUMENT...]
+#   sh src/sandbox/setup.sh start|test|bench|simulate|crash|fidelity|soak [ARGUMENT...]
 #
 # It looks before it does: Debian packages by dpkg's database, npm packages and the build by a stamp with the hash of what
 # they were made from. It asks nothing, says what it installs before it does, and when something cannot be had prints one
@@ -155,7 +155,7 @@ run_tests() {
 cd "$(dirname "$0")/../.."
 command=${1:-start}
 [ $# = 0 ] || shift
-case "$command" in start | test | bench | simulate | crash | soak) ;; *) fail "run \"$command\": it is not one of start, test, bench, simulate, crash, soak" ;; esac
+case "$command" in start | test | bench | simulate | crash | fidelity | soak) ;; *) fail "run \"$command\": it is not one of start, test, bench, simulate, crash, fidelity, soak" ;; esac
 check_machine
 lock
 install_debian_packages
@@ -167,6 +167,7 @@ case "$command" in
   bench) exec node dist/test/bench/bench.js "$@" ;;
   simulate) exec node dist/test/simulation/main.js "$@" ;;
   crash) exec node dist/test/crash/main.js "$@" ;;
+  fidelity) exec node dist/test/fidelity/main.js "$@" ;;
   soak) exec node dist/test/crash/soak.js "$@" ;;
   test) run_tests "$@" ;;
 esac

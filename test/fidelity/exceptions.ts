@@ -1,0 +1,141 @@
+/** Where a layered tree may differ from what plain apt makes, and why. Each entry is as narrow as its reason. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { secretOf } from "../../src/model/secrets.ts";
+import type { Difference, DifferenceKind, ListedTree } from "./compare.ts";
+import { certificatesOf } from "./keystore.ts";
+
+/** A difference that is meant to be. */
+export interface Exception {
+  readonly name: string;
+  /** Logical paths, without a slash in front. */
+  readonly paths: Pick<RegExp, "test">;
+  readonly kinds: readonly DifferenceKind[];
+  readonly why: string;
+  /** For links: where the one of plain apt leads. */
+  readonly target?: RegExp;
+  /** For "content": what is compared instead of the bytes; anything goes where it is absent. */
+  readonly compared?: (content: Buffer) => string;
+}
+
+/** The table. The first entry that matches counts. */
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    name: "declarations",
+    paths: /^usr\/lib\/(sysusers|tmpfiles)\.d\/apt-ostree-layer\.conf$/,
+    kinds: ["extra"],
+    why: "a deployment makes accounts and /var at boot, from these files",
+  },
+  {
+    name: "logs",
+    paths: /^var\/log\/.*[^/]$/,
+    kinds: ["missing"],
+    why: "a log tells what happened on one host; the layer was made on none",
+  },
+  {
+    name: "apt-caches",
+    paths: /^var\/(cache\/apt|lib\/apt\/(lists|periodic))\//,
+    kinds: ["missing", "content"],
+    why: "apt makes its binary caches when it is asked next, and the daemon keeps package lists of its own",
+  },
+  {
+    name: "dpkg-locks",
+    paths: /^var\/lib\/dpkg\/(lock|lock-frontend|triggers\/Lock)$/,
+    kinds: ["missing"],
+    why: "a lock is a file of the process that holds it; dpkg makes it where it is not there",
+  },
+  {
+    name: "dpkg-backups",
+    paths: /^var\/(lib\/dpkg\/(status|diversions|statoverride)-old|cache\/debconf\/(config|templates|passwords)\.dat-old)$/,
+    kinds: ["missing", "content"],
+    why: "the database as it was before the last change of this one run; a deployment has the one before it instead",
+  },
+  {
+    name: "account-backups",
+    paths: /^etc\/(passwd|group|shadow|gshadow|subuid|subgid)-$|^etc\/\.pwd\.lock$/,
+    kinds: ["missing", "extra", "content"],
+    why: "shadow's lock, and its copies of the files before the last change",
+  },
+  {
+    name: "ldconfig",
+    paths: /^var\/cache\/ldconfig\/aux-cache$/,
+    kinds: ["missing"],
+    why: "ldconfig's notes on files by inode and time, which are others in each deployment; it makes them anew",
+  },
+  {
+    name: "fontconfig",
+    paths: /^var\/cache\/fontconfig\//,
+    kinds: ["missing"],
+    why: "caches of font directories by their times, which a deployment has not; fontconfig makes them anew",
+  },
+  {
+    name: "bytecode",
+    paths: /\.pyc$/,
+    kinds: ["content"],
+    why: "the header tells by time of the source whether it is stale, and a deployment has no times: there it is by hash (PEP 552)",
+    compared: (content) => content.subarray(PYC_HEADER_BYTES).toString("latin1"),
+  },
+  {
+    name: "java-keystore",
+    paths: /^etc\/ssl\/certs\/java\/cacerts$/,
+    kinds: ["content"],
+    why: "the keystore tells when each certificate was added to it",
+    compared: certificatesOf,
+  },
+  {
+    name: "databases",
+    paths: /^var\/lib\/(mysql|postgresql\/\d+\/main)\//,
+    kinds: ["content"],
+    why: "a database server's initial data carries an identity and times of its own making",
+  },
+  {
+    name: "secrets",
+    paths: { test: (path) => path.startsWith("etc/") && secretOf(path.slice("etc/".length)) !== undefined },
+    kinds: ["missing"],
+    why: "what is secret to one host must be in no commit; the first boot makes it",
+  },
+  {
+    name: "secret-units",
+    paths: /^usr\/lib\/systemd\/system\/(sysinit\.target\.wants\/)?apt-ostree-secret-[\w-]+\.service$/,
+    kinds: ["extra"],
+    why: "the units that make them at that boot",
+  },
+  {
+    name: "debconf-passwords",
+    paths: /^var\/cache\/debconf\/passwords\.dat$/,
+    kinds: ["missing"],
+    why: "answers that are secret to one host; debconf makes the file where it is not there",
+  },
+  {
+    name: "secret-names",
+    paths: /^etc\/ssl\/certs\/[0-9a-f]{8}\.\d$/,
+    kinds: ["missing"],
+    target: /(^|\/)ssl-cert-snakeoil\.pem$/,
+    why: "a link to a certificate that is secret to one host, named by its hash",
+  },
+];
+
+const PYC_HEADER_BYTES = 16;
+
+/** What no exception covers, and the exceptions that were used. */
+export function uncovered(
+  differences: readonly Difference[],
+  plain: ListedTree,
+  layered: ListedTree,
+): { differences: Difference[]; used: ReadonlySet<Exception> } {
+  const used = new Set<Exception>();
+  const left = differences.filter((difference) => {
+    const exception = EXCEPTIONS.find((one) => covers(one, difference, plain, layered));
+    if (exception !== undefined) used.add(exception);
+    return exception === undefined;
+  });
+  return { differences: left, used };
+}
+
+/** Whether an exception allows a difference. */
+export function covers(exception: Exception, { path, kind, plain, layered }: Difference, one: ListedTree, other: ListedTree): boolean {
+  if (!exception.kinds.includes(kind) || !exception.paths.test(path)) return false;
+  if (exception.target !== undefined && !exception.target.test(one.entries.get(path)?.target ?? "")) return false;
+  if (kind !== "content" || exception.compared === undefined || plain === null || layered === null) return true;
+  return exception.compared(readFileSync(join(one.directory, plain))) === exception.compared(readFileSync(join(other.directory, layered)));
+}
