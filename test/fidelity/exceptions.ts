@@ -22,9 +22,15 @@ export interface Exception {
 export const EXCEPTIONS: readonly Exception[] = [
   {
     name: "declarations",
-    paths: /^usr\/lib\/(sysusers|tmpfiles)\.d\/apt-ostree-layer\.conf$/,
+    paths: /^usr\/lib\/(sysusers|tmpfiles)\.d\/(00-)?apt-ostree-layer\.conf$/,
     kinds: ["extra"],
     why: "a deployment makes accounts and /var at boot, from these files",
+  },
+  {
+    name: "units",
+    paths: /^usr\/lib\/systemd\/system\/(sysinit\.target\.wants\/)?apt-ostree-(accounts|secret-[\w-]+)\.service$/,
+    kinds: ["extra"],
+    why: "units of our own: at boot they bring accounts into an edited /etc and make what is secret to the host",
   },
   {
     name: "logs",
@@ -93,12 +99,6 @@ export const EXCEPTIONS: readonly Exception[] = [
     paths: { test: (path) => path.startsWith("etc/") && secretOf(path.slice("etc/".length)) !== undefined },
     kinds: ["missing"],
     why: "what is secret to one host must be in no commit; the first boot makes it",
-  },
-  {
-    name: "secret-units",
-    paths: /^usr\/lib\/systemd\/system\/(sysinit\.target\.wants\/)?apt-ostree-secret-[\w-]+\.service$/,
-    kinds: ["extra"],
-    why: "the units that make them at that boot",
   },
   {
     name: "debconf-passwords",
