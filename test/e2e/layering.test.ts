@@ -1,6 +1,6 @@
 /** The main job: packages layered onto the base, from the command line to the next boot and back. */
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { machineArchitecture, makeDeb, makeRepository } from "../harness/debs.ts";
@@ -72,12 +72,14 @@ describe("layering packages", () => {
     expect((await world.next()).layered.map((p) => p.name)).toEqual(["tool", "tool-data"]);
   });
 
-  test("after a reboot the program is there, and what was edited in /etc meanwhile is kept", async () => {
+  test("after a reboot the program is there, what was edited in /etc meanwhile is kept, and what was deleted stays so", async () => {
     const booted = await world.host.bootedDeployment();
     await writeFile(join(booted, "etc/mark"), "edited\n");
+    await rm(join(booted, "etc/issue.net"));
     await world.host.reboot();
     expect((await world.host.exec("tool")).stdout).toBe("data 1.0\n");
     expect((await world.host.exec("cat", ["/etc/tool.conf", "/etc/mark"])).stdout).toBe("colour=blue\nedited\n");
+    expect(existsSync(join(await world.host.bootedDeployment(), "etc/issue.net"))).toBe(false);
     expect((await world.host.exec("dpkg-query", ["-W", "tool"])).stdout).toBe("tool\t1.0\n");
     const [booted2, old] = await world.deployments();
     expect([booted2, old]).toMatchObject([

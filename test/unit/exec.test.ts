@@ -22,3 +22,14 @@ it("a child of background work is raised with all its children when somebody com
   expect(stdout.split("\n").slice(1, 3)).toEqual([String(getPriority()), "raised"]);
   expect((await exec("nice", [], { awaited: awaited.signal })).stdout).toBe(`${getPriority()}\n`);
 });
+
+it("a child speaks one language, whatever the machine's", async () => {
+  const before = process.env.LANG;
+  process.env.LANG = "de_DE.UTF-8";
+  try {
+    expect((await exec("sh", ["-c", "echo $LC_ALL $LANG; locale 2>/dev/null | grep LC_MESSAGES"])).stdout).toBe('C.UTF-8\nLC_MESSAGES="C.UTF-8"\n');
+  } finally {
+    if (before === undefined) delete process.env.LANG;
+    else process.env.LANG = before;
+  }
+});

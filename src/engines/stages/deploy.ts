@@ -111,7 +111,7 @@ async function describe(
   const diff = diffPackages(packagesBefore, await packagesOf(context, made));
   const version = made.version || made.commit.slice(0, 12);
   const summary =
-    made.layered.length === 0 ? `deployed the bare base ${version}` : `deployed ${version} with ${made.layered.length} layered packages`;
+    made.layered.length === 0 ? `deployed the bare base ${version}` : `deployed ${version} with ${made.layered.length} layered package${made.layered.length === 1 ? "" : "s"}`;
   return { changed: true, commit: made.commit, staged: made.staged, diff, summary, ...changeOf(from, made) };
 }
 
