@@ -110,8 +110,9 @@ async function describe(
 ): Promise<Outcome> {
   const diff = diffPackages(packagesBefore, await packagesOf(context, made));
   const version = made.version || made.commit.slice(0, 12);
-  const summary =
-    made.layered.length === 0 ? `deployed the bare base ${version}` : `deployed ${version} with ${made.layered.length} layered package${made.layered.length === 1 ? "" : "s"}`;
+  const count = made.layered.length;
+  const layers = `${count} layered package${count === 1 ? "" : "s"}`;
+  const summary = made.commit === made.origin.baseCommit ? `deployed the bare base ${version}` : `deployed ${version} with ${layers}`;
   return { changed: true, commit: made.commit, staged: made.staged, diff, summary, ...changeOf(from, made) };
 }
 
