@@ -56,8 +56,18 @@ export async function packagedPaths(adminDir: string, directory: string): Promis
   return new Set(lists.flatMap((list) => (list ?? "").split("\n").filter((path) => path.startsWith(start))));
 }
 
-/** The configuration files of the packages of an admin directory (`Conffiles` of the status file), which an upgrade does not replace. */
-export async function configurationFiles(adminDir: string): Promise<Set<string>> {
-  const status = (await readInside(adminDir, "status", MAX_STATUS_BYTES)) ?? "";
+/** The text of the status file of an admin directory that scripts have had their hands on; empty where there is none. */
+export async function readStatus(adminDir: string): Promise<string> {
+  return (await readInside(adminDir, "status", MAX_STATUS_BYTES)) ?? "";
+}
+
+/** The configuration files of the packages in a status file (`Conffiles`), which an upgrade does not replace. */
+export function configurationFiles(status: string): Set<string> {
   return new Set([...status.matchAll(/^ (\/\S.*) [0-9a-f]{32}( obsolete)?$/gm)].map(([, path = ""]) => path));
+}
+
+/** The version of a package in a status file; empty where it is not there. */
+export function versionIn(status: string, name: string): string {
+  const stanza = status.split("\n\n").find((text) => text.startsWith(`Package: ${name}\n`)) ?? "";
+  return /^Version: (\S+)$/m.exec(stanza)?.[1] ?? "";
 }

@@ -9,7 +9,7 @@ import { accountNames } from "../model/accounts.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import { formatTmpfiles, madeByTmpfiles, type TmpfilesEntry } from "../model/tmpfiles.ts";
 import { FACTORY_DIR, type VarEntry, varFate } from "../model/varstate.ts";
-import { configurationFiles, DPKG_ADMIN_DIR, packagedPaths } from "./dpkg.ts";
+import { configurationFiles, DPKG_ADMIN_DIR, packagedPaths, readStatus, versionIn } from "./dpkg.ts";
 import { exec } from "./exec.ts";
 import { madePathInside, pathInside, readInside } from "./inside.ts";
 import { removeTree } from "./tree.ts";
@@ -42,7 +42,10 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
   const entries = await listVar(tree);
   const declared = await declaredPaths(tree);
   const packaged = await packagedPaths(join(tree.root, DPKG_ADMIN_DIR), "/var");
-  const configuration = await configurationFiles(join(tree.root, DPKG_ADMIN_DIR));
+  const status = await readStatus(join(tree.root, DPKG_ADMIN_DIR));
+  const configuration = configurationFiles(status);
+  // Modes and owners that somebody changed on the host stay; older versions of systemd do not know the mark.
+  const mark = Number.parseInt(versionIn(status, "systemd"), 10) >= FIRST_WITH_MARK ? CREATED_ONLY : "";
   const foreign = foreignOwned(entries);
   const names = await ownersOf(tree);
   const stray: string[] = [];
@@ -59,16 +62,18 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
       if (fate.kind === "state") state.push(line);
       else rest.push(line);
     } else if (fate.kind !== "discard" && !declared.has(path)) {
-      const owner = {
-        mode: entry.mode.padStart(4, "0"),
-        user: names.users.get(entry.uid) ?? entry.uid,
-        group: names.groups.get(entry.gid) ?? entry.gid,
-      };
+      const user = names.users.get(entry.uid) ?? entry.uid;
+      const group = names.groups.get(entry.gid) ?? entry.gid;
       if (fate.kind === "link") rest.push(linkTo(path, await readlink(join(tree.var, entry.path))));
       else if (fate.kind === "factory") {
         await moveInto(tree, entry, `${FACTORY_DIR}/${entry.path}`);
+        // The copy has the mode of the original, and systemd would set another one at each boot, ":" or not.
+        const owner = { mode: "-", user: entry.uid === "0" ? "-" : user, group: entry.gid === "0" ? "-" : group };
         rest.push({ type: "C", path, ...owner, argument: `/${FACTORY_DIR}/${entry.path}` });
-      } else rest.push({ type: LETTERS[fate.kind], path, ...owner, argument: "-" });
+      } else {
+        const owner = { mode: mark + entry.mode.padStart(4, "0"), user: mark + user, group: mark + group };
+        rest.push({ type: LETTERS[fate.kind], path, ...owner, argument: "-" });
+      }
     }
   }
   if (stray.length > 0) {
@@ -79,6 +84,9 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
   await writeLines(tree.root, tree.files.rest, "What the packages expect in /var.", rest);
 }
 
+/** Before a mode, user or group in tmpfiles.d(5): only for what the line itself makes. */
+const CREATED_ONLY = ":";
+const FIRST_WITH_MARK = 254;
 const LETTERS = { directory: "d", pipe: "p", empty: "f" } as const;
 
 /** The line of a link. */

@@ -6,7 +6,7 @@ export interface TmpfilesEntry {
   readonly type: "d" | "L" | "C" | "f" | "p";
   /** Absolute. */
   readonly path: string;
-  /** Octal permissions, "-" for a link's. */
+  /** Octal permissions, "-" for a link's and for those of the original; like user and group with ":" in front where they are only for what the line itself makes. */
   readonly mode: string;
   readonly user: string;
   readonly group: string;

@@ -102,11 +102,13 @@ describe("what a package puts", { timeout: LONG_MS }, () => {
     expect(await sh("cat /var/lib/data/table /var/lib/data/made; stat -c '%F %s %u:%g' /var/log/data.log; stat -c %F /var/lib/data/pipe")).toBe(
       "table 1\nmade 1\nregular empty file 0 7:9\nfifo\n",
     );
-    await sh("echo mine > /var/lib/data/made");
+    await sh("echo mine > /var/lib/data/made; chmod 600 /var/lib/data/made; chmod 711 /var/lib/data; chown 9:7 /var/log/data.log");
     await world.offer(data("2"));
     await world.ok("upgrade");
     await world.reboot();
-    expect(await sh("cat /var/lib/data/table /var/lib/data/made")).toBe("table 2\nmine\n");
+    expect(await sh("cat /var/lib/data/table /var/lib/data/made; stat -c '%a %u:%g' /var/lib/data/made /var/lib/data /var/log/data.log")).toBe(
+      "table 2\nmine\n600 0:0\n711 0:0\n644 9:7\n",
+    );
   });
 
   test("into dpkg's and apt's databases changes and rolls back with the deployment: alternatives, diversions, overrides, marks", async () => {

@@ -52,7 +52,7 @@ describe("emptying a /var", () => {
       "L /var/lib/pam - - - - ../../usr/lib/sysimage/var/lib/pam",
       "L /var/lib/ucf - - - - ../../usr/lib/sysimage/var/lib/ucf",
     ]);
-    expect(await linesOf(FILES.rest)).toContain("C /var/lib/pam-x/file 0644 root root - /usr/share/factory/var/lib/pam-x/file");
+    expect(await linesOf(FILES.rest)).toContain("C /var/lib/pam-x/file - - - - /usr/share/factory/var/lib/pam-x/file");
   });
 
   it("puts a state file that a program replaced in the place of the one that its link led to", async () => {
@@ -75,7 +75,7 @@ describe("emptying a /var", () => {
     const lines = await linesOf(FILES.rest);
     expect(lines.filter((line) => !/^d \/var\/(lib|log|cache) /.test(line))).toEqual([
       "d /var/cache/service 0755 root root - -",
-      "C /var/lib/declared/mine 0644 root root - /usr/share/factory/var/lib/declared/mine",
+      "C /var/lib/declared/mine - - - - /usr/share/factory/var/lib/declared/mine",
       "L /var/lib/link - - - - declared",
       "p /var/lib/pipe 0640 root root - -",
       "f /var/log/service.log 0644 service service - -",
@@ -89,8 +89,22 @@ describe("emptying a /var", () => {
     await capture();
     expect(await linesOf(FILES.state)).toEqual(["L /var/lib/one/table - - - - ../../../usr/lib/sysimage/var/lib/one/table"]);
     expect((await linesOf(FILES.rest)).filter((line) => line.startsWith("C"))).toEqual([
-      "C /var/lib/one/conf 0644 root root - /usr/share/factory/var/lib/one/conf",
-      "C /var/lib/one/made 0644 root root - /usr/share/factory/var/lib/one/made",
+      "C /var/lib/one/conf - - - - /usr/share/factory/var/lib/one/conf",
+      "C /var/lib/one/made - - - - /usr/share/factory/var/lib/one/made",
+    ]);
+  });
+
+  it("leaves modes and owners that were changed on the host, where the tree's systemd can", async () => {
+    await write(
+      "root/usr/lib/sysimage/dpkg/status",
+      "Package: other\nVersion: 1\n\nPackage: systemd\nStatus: install ok installed\nVersion: 257.8-1\n",
+    );
+    await write("var/lib/one/made", "x");
+    await capture();
+    expect(await linesOf(FILES.rest)).toEqual([
+      "d /var/lib :0755 :root :root - -",
+      "d /var/lib/one :0755 :root :root - -",
+      "C /var/lib/one/made - - - - /usr/share/factory/var/lib/one/made",
     ]);
   });
 
@@ -107,7 +121,7 @@ describe("emptying a /var", () => {
       "d /var/opt/mixed 0755 root root - -",
       "L /var/opt/mixed/bin - - - - ../../../usr/lib/opt/mixed/bin",
       "d /var/opt/mixed/data 0755 service service - -",
-      "C /var/opt/mixed/data/x 0644 service service - /usr/share/factory/var/opt/mixed/data/x",
+      "C /var/opt/mixed/data/x - service service - /usr/share/factory/var/opt/mixed/data/x",
       "L /var/opt/whole - - - - ../../usr/lib/opt/whole",
       "d /var/usrlocal/bin 0755 root root - -",
       "L /var/usrlocal/bin/tool - - - - ../../../usr/lib/usrlocal/bin/tool",
