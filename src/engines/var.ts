@@ -47,13 +47,18 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
   // Modes and owners that somebody changed on the host stay; older versions of systemd do not know the mark.
   const mark = Number.parseInt(versionIn(status, "systemd"), 10) >= FIRST_WITH_MARK ? CREATED_ONLY : "";
   const foreign = foreignOwned(entries);
+  const withFiles = new Set(entries.filter(({ type }) => type === "f").map(({ path }) => dirname(path)));
   const names = await ownersOf(tree);
   const stray: string[] = [];
   let movedAbove = "\0";
   for (const entry of entries) {
     if (entry.path.startsWith(movedAbove)) continue;
     const path = `/var/${entry.path}`;
-    const fate = varFate(entry, { isShipped: packaged.has(path) && !configuration.has(path), isRoots: !foreign.has(entry.path) });
+    const fate = varFate(entry, {
+      isShipped: packaged.has(path) && !configuration.has(path),
+      isRoots: !foreign.has(entry.path),
+      hasFiles: withFiles.has(entry.path),
+    });
     if (fate === null) stray.push(path);
     else if (fate.kind === "state" || fate.kind === "software") {
       await moveInto(tree, entry, fate.to);
@@ -65,7 +70,12 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
       const user = names.users.get(entry.uid) ?? entry.uid;
       const group = names.groups.get(entry.gid) ?? entry.gid;
       if (fate.kind === "link") rest.push(linkTo(path, await readlink(join(tree.var, entry.path))));
-      else if (fate.kind === "factory") {
+      else if (fate.kind === "whole") {
+        await moveInto(tree, entry, `${FACTORY_DIR}/${entry.path}`);
+        await exec("find", [join(tree.root, FACTORY_DIR, entry.path), "!", "-type", "d", "!", "-type", "f", "!", "-type", "l", "-delete"]);
+        movedAbove = `${entry.path}/`;
+        rest.push({ type: "C", path, mode: "-", user: "-", group: "-", argument: `/${FACTORY_DIR}/${entry.path}` });
+      } else if (fate.kind === "factory") {
         await moveInto(tree, entry, `${FACTORY_DIR}/${entry.path}`);
         // The copy has the mode of the original, and systemd would set another one at each boot, ":" or not.
         const owner = { mode: "-", user: entry.uid === "0" ? "-" : user, group: entry.gid === "0" ? "-" : group };

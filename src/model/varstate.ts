@@ -28,6 +28,7 @@ export const DEPLOYMENT_STATE: readonly string[] = [
   "lib/initramfs-tools",
   "lib/ispell",
   "lib/pam",
+  "lib/python",
   "lib/sgml-base",
   "lib/shells.state",
   "lib/systemd/deb-systemd-helper-enabled",
@@ -43,11 +44,12 @@ export const DEPLOYMENT_STATE: readonly string[] = [
 /**
  * What becomes of a path. "state" and "software" move to `to` below /usr, directories with all that is in them, and a link in /var
  * leads there. "directory", "link" and "pipe" are made by tmpfiles.d(5). "factory": a copy below /usr that a boot puts in place only
- * where there is nothing. "empty": made empty, with its owner. "discard": left out.
+ * where there is nothing; "whole": the same for a directory with all that is in it. "empty": made empty, with its owner. "discard":
+ * left out.
  */
 export type VarFate =
   | { readonly kind: "state" | "software"; readonly to: string }
-  | { readonly kind: "directory" | "link" | "pipe" | "factory" | "empty" | "discard" };
+  | { readonly kind: "directory" | "link" | "pipe" | "factory" | "whole" | "empty" | "discard" };
 
 /** One thing below /var. */
 export interface VarEntry {
@@ -66,6 +68,8 @@ export interface VarFacts {
   readonly isShipped: boolean;
   /** It and all below it belong to root. */
   readonly isRoots: boolean;
+  /** It is a directory with files in it, not only below directories in it. */
+  readonly hasFiles: boolean;
 }
 
 type Treatment = "state" | "keep" | "data" | "log" | "cache" | "discard" | "opt" | "local";
@@ -100,7 +104,17 @@ const TREATMENTS: ReadonlyMap<string, Treatment> = new Map<string, Treatment>([
   // cache at the first use: both would be out of date in a checkout, where all times are 0.
   ...all("cache", ["backups", "cache", "lib/apt/lists", "lib/apt/mirrors", "lib/apt/periodic", "lib/misc", "log/apt", "roothome/.cache"]),
   // Of one machine, of one moment, or of the sandbox.
-  ...all("discard", ["lock", "run", "tmp", "lib/dbus/machine-id", "lib/dpkg", "log/alternatives.log", "log/dpkg.log", "log/fontconfig.log"]),
+  ...all("discard", [
+    "lock",
+    "run",
+    "tmp",
+    "cache/apt/bin",
+    "lib/dbus/machine-id",
+    "lib/dpkg",
+    "log/alternatives.log",
+    "log/dpkg.log",
+    "log/fontconfig.log",
+  ]),
   ...all(
     "discard",
     ["catalog/database", "credential.secret", "random-seed", "timers"].map((name) => `lib/systemd/${name}`),
@@ -111,11 +125,14 @@ function all(treatment: Treatment, paths: readonly string[]): [string, Treatment
   return paths.map((path) => [path, treatment]);
 }
 
+/** The treatments under which a directory that belongs to a service, with files in it, is one piece of data. */
+const WHOLE: ReadonlySet<Treatment> = new Set<Treatment>(["data", "keep", "opt"]);
+
 /** Names of files that are gone with the process that made them. */
 const LOCK_NAMES = /(^|\/)\.?(lock|pid)$/;
 
 /** What becomes of an entry, or null where the table does not know its top directory. */
-export function varFate(entry: VarEntry, { isShipped, isRoots }: VarFacts): VarFate | null {
+export function varFate(entry: VarEntry, { isShipped, isRoots, hasFiles }: VarFacts): VarFate | null {
   const treatment = treatmentOf(entry.path);
   if (treatment === null) return null;
   const isFile = entry.type === "f";
@@ -126,6 +143,8 @@ export function varFate(entry: VarEntry, { isShipped, isRoots }: VarFacts): VarF
     return moved("software", OPT_DIR, belowTop(entry.path));
   // Packages make directories here for people to put things into, so each file moves by itself.
   if (treatment === "local" && isFile) return moved("software", LOCAL_DIR, belowTop(entry.path));
+  // A database, say, in which a file that its service removed must not come back at the next boot.
+  if (entry.type === "d" && entry.uid !== "0" && hasFiles && WHOLE.has(treatment)) return { kind: "whole" };
   if (!isFile) return { kind: entry.type === "d" ? "directory" : entry.type === "l" ? "link" : "pipe" };
   if (treatment === "cache" || LOCK_NAMES.test(entry.path)) return { kind: "discard" };
   if (treatment === "log") return { kind: "empty" };

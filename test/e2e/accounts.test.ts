@@ -80,6 +80,10 @@ describe("an account of a package", { timeout: LONG_MS }, () => {
     await world.reboot();
     expect(await sh("stat -c '%U:%G %a' /var/lib/first /var/lib/second/data")).toBe("first:first 2750\nsecond:second 644\n");
     expect(await sh("id -u first; id -u second")).toBe(`${first.uid}\n${second.uid}\n`);
+    // What a service removed from its own data does not come back.
+    await sh("rm /var/lib/first/data; touch /var/lib/first/other");
+    await world.reboot();
+    expect(await sh("ls /var/lib/first /var/lib/second")).toBe("/var/lib/first:\nother\n\n/var/lib/second:\ndata\n");
     await world.expectSound();
   });
 

@@ -108,6 +108,23 @@ describe("emptying a /var", () => {
     ]);
   });
 
+  it("copies a service's own directory whole, so that a boot does not add files to one that is in use", async () => {
+    await write("var/lib/service/17/main/base/1", "x");
+    await write("var/lib/service/17/main/VERSION", "17");
+    await exec("mkfifo", [at("var/lib/service/17/main/pipe")]);
+    await exec("chown", ["-R", "123:124", at("var/lib/service")]);
+    await capture();
+    expect(await linesOf(FILES.rest)).toEqual([
+      "d /var/lib 0755 root root - -",
+      "d /var/lib/service 0755 service service - -",
+      "d /var/lib/service/17 0755 service service - -",
+      "C /var/lib/service/17/main - - - - /usr/share/factory/var/lib/service/17/main",
+    ]);
+    const factory = at("root/usr/share/factory/var/lib/service/17/main");
+    expect(await readdir(factory)).toEqual(["VERSION", "base"]);
+    expect(await lstat(join(factory, "base/1"))).toMatchObject({ uid: 123, gid: 124 });
+  });
+
   it("moves software in /opt as a whole but for a service's data, and files in /usr/local one by one, modes and all", async () => {
     await write("var/opt/whole/bin/tool", "tool");
     await chmod(at("var/opt/whole/bin/tool"), 0o4755);
@@ -120,8 +137,7 @@ describe("emptying a /var", () => {
     expect((await linesOf(FILES.rest)).filter((line) => /mixed|whole|usrlocal\/bin/.test(line))).toEqual([
       "d /var/opt/mixed 0755 root root - -",
       "L /var/opt/mixed/bin - - - - ../../../usr/lib/opt/mixed/bin",
-      "d /var/opt/mixed/data 0755 service service - -",
-      "C /var/opt/mixed/data/x - service service - /usr/share/factory/var/opt/mixed/data/x",
+      "C /var/opt/mixed/data - - - - /usr/share/factory/var/opt/mixed/data",
       "L /var/opt/whole - - - - ../../usr/lib/opt/whole",
       "d /var/usrlocal/bin 0755 root root - -",
       "L /var/usrlocal/bin/tool - - - - ../../../usr/lib/usrlocal/bin/tool",

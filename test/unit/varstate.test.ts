@@ -4,7 +4,7 @@ import { type VarFacts, varFate } from "../../src/model/varstate.ts";
 const fate = (path: string, type = "f", facts: Partial<VarFacts> & { mode?: string; uid?: string } = {}) =>
   varFate(
     { path, type, mode: facts.mode ?? "644", uid: facts.uid ?? "0", gid: "0" },
-    { isShipped: facts.isShipped ?? false, isRoots: facts.isRoots ?? (facts.uid ?? "0") === "0" },
+    { isShipped: facts.isShipped ?? false, isRoots: facts.isRoots ?? (facts.uid ?? "0") === "0", hasFiles: facts.hasFiles ?? false },
   );
 
 describe("what becomes of a path below /var", () => {
@@ -46,6 +46,14 @@ describe("what becomes of a path below /var", () => {
     expect(fate("lib/example/table", "f", { isShipped: true, mode: "664" })).toEqual({ kind: "factory" });
     expect(fate("lib/example/table", "f", { isShipped: true, uid: "100" })).toEqual({ kind: "factory" });
     expect(fate("games/scores", "f", { isShipped: true })).toEqual({ kind: "factory" });
+  });
+
+  it("is one piece for a directory of a service that has files in it, but for caches and logs", () => {
+    expect(fate("lib/postgresql/17/main", "d", { uid: "100", hasFiles: true })).toEqual({ kind: "whole" });
+    expect(fate("lib/postgresql", "d", { uid: "100" })).toEqual({ kind: "directory" });
+    expect(fate("lib/example", "d", { hasFiles: true })).toEqual({ kind: "directory" });
+    expect(fate("cache/example", "d", { uid: "100", hasFiles: true })).toEqual({ kind: "directory" });
+    expect(fate("log/example", "d", { uid: "100", hasFiles: true })).toEqual({ kind: "directory" });
   });
 
   it("leaves in /opt what belongs to a service, which could not write it below /usr", () => {
