@@ -22,6 +22,7 @@ export const DEPLOYMENT_STATE: readonly string[] = [
   "lib/aspell",
   "lib/binfmts",
   "lib/dictionaries-common",
+  "lib/dkms",
   "lib/doc-base",
   "lib/emacsen-common",
   "lib/ghc",

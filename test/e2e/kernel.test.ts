@@ -40,11 +40,13 @@ describe("a layer with", () => {
       { name: "trigger", version: "1", files: { "/usr/share/trigger": "t" }, scripts: { postinst: "dpkg-trigger update-initramfs" } },
       { name: "plain", version: "1", files: { "/usr/share/plain": "p" } },
       {
+        // As dkms does: built for the kernel that is said to run, signed with a key that is made on the way.
         name: "modules",
         version: "1",
         files: { "/usr/share/modules": "m" },
         scripts: {
-          postinst: 'mkdir -p /usr/lib/modules/$(uname -r)/updates; echo ko >/usr/lib/modules/$(uname -r)/updates/x.ko; depmod "$(uname -r)"',
+          postinst: `mkdir -p /usr/lib/modules/$(uname -r)/updates /var/lib/dkms/x; echo ko >/usr/lib/modules/$(uname -r)/updates/x.ko
+            echo secret >/var/lib/dkms/mok.key; echo public >/var/lib/dkms/mok.pub; echo built >/var/lib/dkms/x/state; depmod "$(uname -r)"`,
         },
       },
       { name: "tester", version: "1", files: { "/boot/tester.bin": "tests", "/boot/sub/tester.bin": "more" } },
@@ -117,6 +119,9 @@ describe("a layer with", () => {
       expect((await made()).equals(ofBase)).toBe(true);
       await world.ok("install", "modules");
       expect(existsSync(await next(`usr/lib/modules/${version}/updates/x.ko`))).toBe(true);
+      expect(await readFile(await next("usr/lib/sysimage/var/lib/dkms/x/state"), "utf8")).toBe("built\n");
+      expect(await readdir(await next("usr/lib/sysimage/var/lib/dkms"))).toEqual(["x"]);
+      expect(existsSync(await next("usr/share/factory/var/lib/dkms"))).toBe(false);
       const withModules = await made();
       expect(withModules.equals(ofBase)).toBe(false);
       await world.ok("uninstall", "modules");

@@ -6,6 +6,7 @@
 import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
+import { STATE_DIR } from "../../model/varstate.ts";
 import { DPKG_ADMIN_DIR } from "../dpkg.ts";
 import { ExecError, exec, lastLines } from "../exec.ts";
 import { DRACUT_CAPABILITIES, DRACUT_ENV, DRACUT_TEMPORARY, dracutCommand, requireDracut } from "../initramfs.ts";
@@ -34,6 +35,10 @@ const TOP_LINKS = ["vmlinuz", "vmlinuz.old", "vmlinux", "vmlinux.old", "initrd.i
 
 /** A layer that changes these has another initramfs, asked for or not. */
 const INITRAMFS_INPUTS = ["usr/lib/dracut", "usr/etc/dracut.conf", "usr/etc/dracut.conf.d"];
+
+/** With this dkms(8) signs what it builds. Made by whichever build comes first, so no firmware knows it, and whoever has it can sign. */
+const SIGNING_KEYS = ["mok.key", "mok.pub"];
+const DKMS_DIR = "lib/dkms";
 
 /** Who listens. */
 export interface SettleEvents {
@@ -66,6 +71,7 @@ export async function settleBoot(assembly: Assembly, { onInitramfs, onMessage }:
   for (const name of TOP_LINKS) {
     if ((await kindOf(join(tree.upper, name))) === "link") await rm(join(tree.upper, name));
   }
+  await removeSigningKeys(tree);
   const version = await takeKernel(tree);
   await keepBootFiles(tree, onMessage);
   const base = await kernelsIn(assembly.baseTree);
@@ -110,6 +116,14 @@ async function takeKernel(tree: WorkTree): Promise<string | null> {
     await rename(join(tree.boot, name), to);
   }
   return version;
+}
+
+async function removeSigningKeys(tree: WorkTree): Promise<void> {
+  // In /var there is a link to the other where the base has dkms.
+  for (const directory of [await pathInside(tree.var, DKMS_DIR), await pathInside(tree.upper, join(STATE_DIR, DKMS_DIR))]) {
+    if (directory === null || (await kindOf(directory)) !== "directory") continue;
+    for (const name of SIGNING_KEYS) await rm(join(directory, name), { force: true });
+  }
 }
 
 /** Empties /boot. What packages ship moves aside, what belongs to a machine goes, and anything else is refused. */
