@@ -75,6 +75,12 @@ export const EXCEPTIONS: readonly Exception[] = [
     why: "caches of font directories by their times, which a deployment has not; fontconfig makes them anew",
   },
   {
+    name: "man-index",
+    paths: /^var\/cache\/man\/(CACHEDIR\.TAG$|(.*\/)?index\.db$)/,
+    kinds: ["missing"],
+    why: "man-db's index of the pages, which its own timer makes anew",
+  },
+  {
     name: "bytecode",
     paths: /\.pyc$/,
     kinds: ["content"],

@@ -129,6 +129,10 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
     covered: [difference("var/cache/fontconfig/3830d5c3ddfd5cd38a049b759396e72e-le64.cache-9", "missing")],
     not: [difference("var/cache/fontconfig", "missing"), difference("etc/fonts/conf.d/10-hinting-slight.conf", "missing")],
   },
+  "man-index": {
+    covered: [difference("var/cache/man/index.db", "missing"), difference("var/cache/man/de/index.db", "missing")],
+    not: [difference("var/cache/man/de", "missing"), difference("var/lib/man/index.db", "missing")],
+  },
   bytecode: {
     covered: [difference("usr/lib/python3/dist-packages/__pycache__/tool.cpython-313.pyc")],
     not: [
