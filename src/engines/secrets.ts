@@ -5,7 +5,7 @@ import { formatSecretUnit, type HostSecret, secretOf, secretUnit } from "../mode
 import { exec } from "./exec.ts";
 import { addBootUnit } from "./units.ts";
 
-/** Removes known secrets, with the links that lead to them, from a tree whose /etc is at `etc`, and declares the units that make them at boot. */
+/** Removes known secrets, with the links that lead to them by hash (openssl-rehash(1)), from a tree whose /etc is at `etc`, and declares the units that make them at boot. */
 export async function removeSecrets(root: string, etc: "etc" | "usr/etc"): Promise<void> {
   const { stdout } = await exec("find", [join(root, etc), "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0"], {
     okStatuses: [0, 1],
@@ -21,8 +21,8 @@ export async function removeSecrets(root: string, etc: "etc" | "usr/etc"): Promi
     await rm(join(root, etc, path));
   }
   if (found.size === 0) return;
-  // Directories of certificates have links by hash.
-  for (const path of records.filter((record) => record.startsWith("l")).map((record) => record.slice(1))) {
+  // Directories of certificates have links by hash, which are made with the certificate. A link of another name is configuration.
+  for (const path of records.filter((record) => /^l(.*\/)?[0-9a-f]{8}\.r?\d+$/.test(record)).map((record) => record.slice(1))) {
     if (removed.has(`/etc/${path}`)) continue;
     const target = resolve(dirname(`/etc/${path}`), await readlink(join(root, etc, path)));
     if (removed.has(target)) await rm(join(root, etc, path));

@@ -105,17 +105,9 @@ const TREATMENTS: ReadonlyMap<string, Treatment> = new Map<string, Treatment>([
   // cache at the first use: both would be out of date in a checkout, where all times are 0.
   ...all("cache", ["backups", "cache", "lib/apt/lists", "lib/apt/mirrors", "lib/apt/periodic", "lib/misc", "log/apt", "roothome/.cache"]),
   // Of one machine, of one moment, or of the sandbox.
-  ...all("discard", [
-    "lock",
-    "run",
-    "tmp",
-    "cache/apt/bin",
-    "lib/dbus/machine-id",
-    "lib/dpkg",
-    "log/alternatives.log",
-    "log/dpkg.log",
-    "log/fontconfig.log",
-  ]),
+  ...all("discard", ["lock", "run", "tmp", "lib/dbus/machine-id", "lib/dpkg", "log/alternatives.log", "log/dpkg.log", "log/fontconfig.log"]),
+  // The password of Erlang's nodes, which its emulator makes at its first start (erl(1)).
+  ["lib/rabbitmq/.erlang.cookie", "discard"],
   ...all(
     "discard",
     ["catalog/database", "credential.secret", "random-seed", "timers"].map((name) => `lib/systemd/${name}`),

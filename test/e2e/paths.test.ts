@@ -1,6 +1,6 @@
 /** Where what packages write ends on a booted host: /var, /opt, /usr/local, the top of the tree, and what may not be in a commit at all. */
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DebOptions } from "../harness/debs.ts";
@@ -162,10 +162,12 @@ describe("what a package puts", { timeout: LONG_MS }, () => {
       },
       scripts: {
         postinst: `mkdir -p /etc/ssh; ssh-keygen -A; ln -s ssh_host_ed25519_key.pub /etc/ssh/0123abcd.0
+          ln -s /etc/ssh/ssh_host_ed25519_key.pub /etc/keys/configured.pub
           echo "${KEY}" > /etc/keys/made.pem; echo 0123 > /etc/machine-id; mkdir -p /var/lib/dbus; rm -f /var/lib/dbus/machine-id; echo 0123 > /var/lib/dbus/machine-id`,
       },
     });
     expect(await readdir(join(directory, "usr/etc/ssh"))).toEqual(["ssh_config.d"]);
+    expect(await readlink(join(directory, "usr/etc/keys/configured.pub"))).toBe("/etc/ssh/ssh_host_ed25519_key.pub");
     expect(await readFile(join(directory, "usr/etc/machine-id"), "utf8")).toBe("");
     expect(existsSync(join(directory, "usr/share/factory/var/lib/dbus/machine-id"))).toBe(false);
     expect(said.split("\n").filter((line) => line.includes("private key"))).toEqual([expect.stringContaining("/etc/keys/made.pem")]);

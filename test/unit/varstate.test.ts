@@ -26,6 +26,7 @@ describe("what becomes of a path below /var", () => {
     ["lib/apt/lists/x", "f", { kind: "discard" }],
     ["lib/dbus/machine-id", "f", { kind: "discard" }],
     ["lib/example/.lock", "f", { kind: "discard" }],
+    ["lib/rabbitmq/.erlang.cookie", "f", { kind: "discard" }],
     ["lib/example/socket", "s", { kind: "discard" }],
     ["tmp/systemd-private", "d", { kind: "discard" }],
     ["opt", "d", { kind: "directory" }],
