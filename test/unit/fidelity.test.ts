@@ -102,8 +102,12 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
     not: [difference("usr/lib/tmpfiles.d/tool.conf", "extra"), difference("usr/lib/tmpfiles.d/apt-ostree-layer.conf", "missing")],
   },
   logs: {
-    covered: [difference("var/log/tool/error.log", "missing")],
-    not: [difference("var/log/tool/error.log", "owner"), difference("var/lib/tool/log", "missing")],
+    covered: [difference("var/log/tool/error.log")],
+    not: [difference("var/log/tool/error.log", "owner"), difference("var/log/tool/error.log", "missing"), difference("var/lib/tool/log")],
+  },
+  "installation-logs": {
+    covered: [difference("var/log/dpkg.log", "missing"), difference("var/log/apt/history.log", "missing")],
+    not: [difference("var/log/tool.log", "missing"), difference("var/log/apt", "missing")],
   },
   "apt-caches": {
     covered: [difference("var/cache/apt/pkgcache.bin", "missing"), difference("var/lib/apt/lists/any", "missing")],
@@ -143,6 +147,10 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
   "java-keystore": {
     covered: [difference("etc/ssl/certs/java/cacerts")],
     not: [difference("etc/ssl/certs/java/cacerts", "mode"), difference("etc/ssl/certs/ca-certificates.crt")],
+  },
+  "ldap-configuration": {
+    covered: [difference("etc/ldap/slapd.d/cn=config.ldif")],
+    not: [difference("etc/ldap/ldap.conf"), difference("etc/ldap/slapd.d/cn=config.ldif", "missing")],
   },
   databases: {
     covered: [difference("var/lib/postgresql/17/main/global/pg_control"), difference("var/lib/mysql/ibdata1")],
@@ -228,6 +236,6 @@ describe("the report", () => {
 
   test("the last lines count, and name the exceptions that nothing needed", () => {
     expect(summaryOf([same, differing, failed], 4000)).toEqual(["1 same, 1 differ, 1 failed of 3 (4 s)", "1 passed, 2 failed"]);
-    expect(summaryOf([failed], 0)[0]).toMatch(/^Exceptions that were not needed: declarations, units, logs/);
+    expect(summaryOf([failed], 0)[0]).toMatch(/^Exceptions that were not needed: declarations, units, logs, installation-logs/);
   });
 });
