@@ -87,6 +87,13 @@ export const EXCEPTIONS: readonly Exception[] = [
     why: "man-db's index of the pages, which its own timer makes anew",
   },
   {
+    name: "info-index",
+    paths: /^usr\/share\/info\/dir$/,
+    kinds: ["content"],
+    why: "install-info lists the manuals in the order in which the file system has them",
+    compared: (content) => content.toString("utf8").split("\n").sort().join("\n"),
+  },
+  {
     name: "bytecode",
     paths: /\.pyc$/,
     kinds: ["content"],

@@ -137,6 +137,10 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
     covered: [difference("var/cache/man/index.db", "missing"), difference("var/cache/man/de/index.db", "missing")],
     not: [difference("var/cache/man/de", "missing"), difference("var/lib/man/index.db", "missing")],
   },
+  "info-index": {
+    covered: [difference("usr/share/info/dir")],
+    not: [difference("usr/share/info/dir", "missing"), difference("usr/share/info/emacs.info.gz")],
+  },
   bytecode: {
     covered: [difference("usr/lib/python3/dist-packages/__pycache__/tool.cpython-313.pyc")],
     not: [
