@@ -15,6 +15,7 @@ try {
   await runSets(options, ending.signal, (outcome) => {
     outcomes.push(outcome);
     say(lineOf(outcome, options.all));
+    process.stderr.write(`${outcomes.length} of ${options.sets.length}: ${outcome.set} took ${Math.round(outcome.tookMs / 1000)} s\n`);
   });
 } catch (error) {
   if (!ending.signal.aborted) process.stderr.write(`apt-ostree: ${toErrorValue(error).message}\n`);

@@ -10,9 +10,9 @@ const SHOWN = 12;
 export function lineOf(outcome: Outcome, all: boolean): string {
   if ("failed" in outcome) return `${outcome.set} failed: ${outcome.failed.replaceAll("\n", " ")}`;
   const paths = byPath(topmost(outcome.differences));
-  if (paths.length === 0) return `${outcome.set} same (${seconds(outcome.tookMs)})`;
+  if (paths.length === 0) return `${outcome.set} same`;
   const shown = all ? paths : paths.slice(0, SHOWN);
-  return `${outcome.set} differs: ${count(paths.length, "path")}: ${shown.join(", ")}${shown.length < paths.length ? ", …" : ""} (${seconds(outcome.tookMs)})`;
+  return `${outcome.set} differs: ${count(paths.length, "path")}: ${shown.join(", ")}${shown.length < paths.length ? ", …" : ""}`;
 }
 
 /** The lines at the end, with the count in the last; the exceptions that no set needed are worth a look where the list was long. */
