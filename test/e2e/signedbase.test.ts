@@ -92,6 +92,15 @@ describe("a remote that signs its commits", () => {
     await refused(["remote", "refs", "nobody"], 1, /cannot list the refs of remote nobody: there is none of that name, only publisher/);
   });
 
+  test("keeps user name and password to itself, in lists and in errors", async () => {
+    await world.ok("remote", "add", "private", "http://me:secret@127.0.0.1:9/repo", "--no-gpg-verify");
+    const [list, refs] = [await world.ok("remote", "list", "-u"), await world.cli("remote", "refs", "private")];
+    expect(list).toMatch(/^private +http:\/\/127\.0\.0\.1:9\/repo +not verified$/m);
+    expect(refs).toMatchObject({ status: 1, stderr: expect.stringMatching(/cannot list the refs of private: .*127\.0\.0\.1:9/) });
+    expect(`${list}${refs.stderr}`).not.toMatch(/secret|me@/);
+    await world.ok("remote", "delete", "private");
+  });
+
   test("that ostree cannot verify for want of ed25519 is refused with the reason, where it was built so", async () => {
     const { stdout } = await world.host.exec("ostree", ["--version"]);
     const { status, stderr } = await world.cli(
@@ -155,16 +164,26 @@ describe("a remote that signs its commits", () => {
     expect(await world.next()).toMatchObject({ version: "14.3", commit });
   });
 
+  test("is held to a signed summary once that is wanted", async () => {
+    await world.ok("remote", "modify", REMOTE, "--gpg-verify-summary");
+    expect(await remotes()).toMatchObject([{ name: REMOTE, verification: ["gpg"], verifiesSummary: true }]);
+    await world.failing(["upgrade"], { code: "VerificationFailed", message: new RegExp(`cannot pull ${REMOTE}:${ref}: `) });
+    await sh(`ostree summary --repo=${UPSTREAM} --update --gpg-sign=publisher@example.org --gpg-homedir=${KEYS}/publisher`);
+    expect(await world.ok("upgrade")).toMatch(/Everything is up to date/);
+    await world.ok("remote", "modify", REMOTE, "--no-gpg-verify-summary");
+  });
+
   test("keeps what is not to change when it is modified, and stays as it is while it is pulled from", async () => {
     await refused(["remote", "modify", REMOTE], 2, /no option says what is to change/);
     await world.ok("remote", "modify", REMOTE, "--branch", ref, "--url", `${web.url}/`);
     expect(await remotes()).toMatchObject([{ name: REMOTE, url: `${web.url}/`, verification: ["gpg"], branches: [ref] }]);
     expect(await sh(`ls /sysroot/ostree/repo/${REMOTE}.trustedkeys.gpg`)).not.toBe("");
 
-    web.fault("/summary", { kind: "silent" });
-    const asked = web.count("/summary");
+    // A summary that has not changed is not asked for again, but its signature is.
+    for (const path of ["/summary", "/summary.sig"]) web.fault(path, { kind: "silent" });
+    const asked = web.requests.length;
     const id = await world.submit("upgrade");
-    await expect.poll(() => web.count("/summary")).toBeGreaterThan(asked);
+    await expect.poll(() => web.requests.slice(asked).filter(({ path }) => path.startsWith("/summary")).length).toBeGreaterThan(0);
     await refused(["remote", "modify", REMOTE, "--no-gpg-verify"], 1, /cannot modify remote publisher: something is being pulled from it/);
     await refused(["remote", "delete", REMOTE, "--force"], 1, /cannot delete remote publisher: something is being pulled from it/);
     web.clearFaults();

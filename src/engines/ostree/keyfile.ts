@@ -5,7 +5,7 @@ export function parseKeyFile(text: string): Map<string, Map<string, string>> {
   const groups = new Map<string, Map<string, string>>();
   let group = new Map<string, string>();
   for (const line of text.split("\n")) {
-    const header = /^\[(.+)\]\s*$/.exec(line)?.[1];
+    const header = /^\s*\[(.+)\]\s*$/.exec(line)?.[1];
     if (header !== undefined) {
       group = groups.get(header) ?? new Map();
       groups.set(header, group);

@@ -4,34 +4,32 @@
  */
 import type { Origin } from "../../model/sysroot.ts";
 import { isBare } from "../../model/tree.ts";
+import { parseKeyFile } from "./keyfile.ts";
 
 /** Parses an origin file; what is not there is empty. `commit` is the deployment's own, the base of a bare deployment. */
 export function parseOrigin(text: string, commit: string): Origin {
-  const values = new Map<string, string>();
-  let group = "";
-  for (const line of text.split("\n")) {
-    const header = /^\[(.+)\]$/.exec(line.trim());
-    if (header?.[1] !== undefined) group = header[1];
-    const pair = /^([A-Za-z0-9-]+)\s*=\s*(.*)$/.exec(line);
-    if (pair?.[1] !== undefined && pair[2] !== undefined) values.set(`${group}.${pair[1]}`, pair[2].trim());
-  }
+  const groups = parseKeyFile(text);
+  const value = (path: string): string | undefined => {
+    const [group = "", key = ""] = path.split(".");
+    return groups.get(group)?.get(key);
+  };
   const list = (key: string): string[] =>
-    (values.get(key) ?? "")
+    (value(key) ?? "")
       .split(";")
       .filter((name) => name !== "")
       .sort();
   return {
-    refspec: values.get("origin.refspec") ?? values.get("origin.baserefspec") ?? "",
-    baseCommit: values.get("apt-ostree.base-commit") ?? commit,
-    followsApt: values.get("apt-ostree.base") === "follows apt",
+    refspec: value("origin.refspec") ?? value("origin.baserefspec") ?? "",
+    baseCommit: value("apt-ostree.base-commit") ?? commit,
+    followsApt: value("apt-ostree.base") === "follows apt",
     requested: list("packages.requested"),
     requestedLocal: list("packages.requested-local"),
     removed: list("overrides.remove"),
     replaced: list("overrides.replace"),
     replacedLocal: list("overrides.replace-local"),
     inactive: list("packages.inactive"),
-    layerKey: values.get("apt-ostree.layer-key") ?? "",
-    transaction: values.get("apt-ostree.transaction") ?? "",
+    layerKey: value("apt-ostree.layer-key") ?? "",
+    transaction: value("apt-ostree.transaction") ?? "",
   };
 }
 

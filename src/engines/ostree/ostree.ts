@@ -1,5 +1,6 @@
 /** Running ostree(1) and turning its failures into typed errors. */
 import { AptOstreeError, type ErrorCode } from "../../model/errors.ts";
+import { withoutCredentials } from "../apt/uri.ts";
 import { ExecError, type ExecOptions, exec, lastLines } from "../exec.ts";
 import type { Paths } from "../paths.ts";
 import { whilePulling } from "./pulls.ts";
@@ -68,7 +69,7 @@ async function run(doing: string, code: ErrorCode, args: readonly string[], opti
 
 /** ostree says "error: …" on its last line; what it says decides the code. */
 function ostreeError(doing: string, code: ErrorCode, error: ExecError): AptOstreeError {
-  const said = lastLines(error.stderr, 2).replace(/^error: /, "") || error.message;
+  const said = withoutCredentials(lastLines(error.stderr, 2).replace(/^error: /, "") || error.message);
   const found = CODES.find(([pattern]) => pattern.test(said));
   return new AptOstreeError(found?.[1] ?? code, `cannot ${doing}: ${said}`, { cause: error });
 }
