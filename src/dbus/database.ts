@@ -1,28 +1,54 @@
 /** The packages of deployments and commits on the bus: reading only, for everyone. */
+import type { SysrootSnapshot } from "../model/sysroot.ts";
 import type { SchedulerApi } from "../scheduler/api.ts";
-import { type Binding, bind } from "./binding.ts";
+import { type Binding, bind, type CallContext } from "./binding.ts";
+import type { Callers } from "./caller.ts";
+import { ProtocolError } from "./faults.ts";
 import { DATABASE } from "./interfaces.ts";
 import { jsonArray } from "./json.ts";
 import type { InspectionPort } from "./ports.ts";
 
+/** Questions that take a child to answer, open at once for one user: a program that asks in a loop must not fill the line for all. */
+const MAX_OPEN_OF_USER = 16;
+
+/** What the interface needs. */
+export interface DatabaseParts {
+  readonly scheduler: Pick<SchedulerApi, "status">;
+  readonly callers: Pick<Callers, "of">;
+  readonly inspection: InspectionPort;
+}
+
 /** The interface at the root object. */
-export function databaseBinding(scheduler: Pick<SchedulerApi, "status">, inspection: InspectionPort): Binding {
-  const now = () => scheduler.status().snapshot;
+export function databaseBinding({ scheduler, callers, inspection }: DatabaseParts): Binding {
+  const open = new Map<number, number>();
+  const ask = async <T>({ sender }: CallContext, question: (now: SysrootSnapshot) => Promise<T>): Promise<T> => {
+    const { uid } = await callers.of(sender);
+    const count = open.get(uid) ?? 0;
+    if (count >= MAX_OPEN_OF_USER) throw new ProtocolError("LimitsExceeded", `cannot answer: user ${uid} has ${count} questions open already`);
+    open.set(uid, count + 1);
+    try {
+      return await question(scheduler.status().snapshot);
+    } finally {
+      const left = (open.get(uid) ?? 1) - 1;
+      if (left > 0) open.set(uid, left);
+      else open.delete(uid);
+    }
+  };
   return bind(DATABASE, {
     methods: {
-      Revision: async ({ revision }) => ({ found: JSON.stringify(await inspection.revision(now(), revision)) }),
-      Packages: async ({ revision }) => {
-        const found = await inspection.packages(now(), revision);
+      Revision: async ({ revision }, call) => ({ found: JSON.stringify(await ask(call, (now) => inspection.revision(now, revision))) }),
+      Packages: async ({ revision }, call) => {
+        const found = await ask(call, (now) => inspection.packages(now, revision));
         return { packages: `{"revision":${JSON.stringify(found.revision)},"packages":${await jsonArray(found.packages)}}` };
       },
-      PackageDiff: async ({ from, to }) => {
-        const diff = await inspection.diff(now(), from, to);
+      PackageDiff: async ({ from, to }, call) => {
+        const diff = await ask(call, (now) => inspection.diff(now, from, to));
         const ends = `"from":${JSON.stringify(diff.from)},"to":${JSON.stringify(diff.to)}`;
         return { diff: `{${ends},"changes":${await jsonArray(diff.changes)}}` };
       },
-      Changelogs: async ({ from, to }) => ({ changelogs: await jsonArray(await inspection.changelogs(now(), from, to)) }),
-      Why: async (args) => ({ why: JSON.stringify(await inspection.why(now(), args.package, args.revision)) }),
-      WhyNot: async (args) => ({ why_not: JSON.stringify(await inspection.whyNot(now(), args.package)) }),
+      Changelogs: async ({ from, to }, call) => ({ changelogs: await jsonArray(await ask(call, (now) => inspection.changelogs(now, from, to))) }),
+      Why: async (args, call) => ({ why: JSON.stringify(await ask(call, (now) => inspection.why(now, args.package, args.revision))) }),
+      WhyNot: async (args, call) => ({ why_not: JSON.stringify(await ask(call, (now) => inspection.whyNot(now, args.package))) }),
     },
     properties: {},
   });

@@ -63,7 +63,11 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const services = { scheduler, callers, authority, version, metrics, status, waits, limits };
   const server = new ObjectServer(bus, log, ROOT_PATH, ({ sender, member }) => (UNLIMITED.has(member) ? null : limits.turn(sender)));
   const transactions = new Transactions(server, services, () => sysroot.refresh());
-  const bindings = [...rootBindings(services, transactions), databaseBinding(scheduler, parts.inspection), remotesBinding(services, parts.remotes)];
+  const bindings = [
+    ...rootBindings(services, transactions),
+    databaseBinding({ scheduler, callers, inspection: parts.inspection }),
+    remotesBinding(services, parts.remotes),
+  ];
   server.add(ROOT_PATH, bindings);
   const sysroot = new SysrootObjects(server, scheduler.status().snapshot, () => transactions.active());
 

@@ -85,6 +85,8 @@ export interface WhyNot {
   readonly summary: string;
   /** What is in the way, each on a line; with "installable" what would be downloaded. */
   readonly reasons: readonly string[];
+  /** How apt's solver came to it, in its own words, where it says so. */
+  readonly explanation: readonly string[];
   /** The versions that the sources have, newest first, with where they are from. */
   readonly versions: readonly { readonly version: string; readonly source: string }[];
   /** Other names that a person may have meant. */

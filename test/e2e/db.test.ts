@@ -168,17 +168,34 @@ describe("the packages of deployments and commits", () => {
     await world.expectUnchanged(before);
   });
 
+  test("of the base that an override replaces or removes are told as such", async () => {
+    await world.offer(app("1.2"), ...OTHERS, one("netbase", { version: "99" }));
+    expect((await world.cli("why-not", "netbase=99")).stdout).toMatch(
+      /^netbase=99 would change the base[\s\S]*the base's netbase \S+ would be upgraded/,
+    );
+    await world.ok("override", "replace", "netbase=99");
+    await world.ok("override", "remove", "zstd");
+    expect(await world.ok("why", "netbase")).toMatch(/^netbase 99 is there in place of the base's, by an override: netbase=99\n/);
+    expect(await world.ok("why-not", "netbase")).toMatch(/^netbase 99 is there: it is layered/);
+    expect((await world.cli("why", "zstd")).stderr).toMatch(/cannot explain zstd: .* an override removes it from the base/);
+    expect((await world.cli("why-not", "zstd")).stdout).toMatch(
+      /^zstd is taken out of the base by an override\n {2}"override reset zstd" brings it back/,
+    );
+    expect(await world.ok("db", "diff")).toMatch(/Upgraded:\n[\s\S]* {2}netbase \S+ -> 99\n[\s\S]*Removed:\n {2}zstd /);
+    await world.ok("override", "reset", "--all");
+  });
+
   test("are read while a transaction assembles, and a name that is an option reaches no program", async () => {
-    await world.offer(app("1.2"), ...OTHERS, one("slow", { scripts: { postinst: "sleep 4.25" } }));
+    await world.offer(app("1.2"), ...OTHERS, one("slow", { scripts: { postinst: "sleep 4321" } }));
     const id = await world.submit("install", "slow");
-    await world.untilRuns("sleep 4.25");
+    await world.untilRuns("sleep 4321");
     await world.withClient(async (client) => {
       expect((await client.packages("booted")).packages.length).toBeGreaterThan(50);
       expect(await client.whyNot("alone")).toMatchObject({ verdict: "present" });
       for (const name of ["--repo=/tmp", "../etc", "", "a b"]) await expect(client.packages(name)).rejects.toMatchObject({ code: "InvalidRequest" });
       for (const spec of ["-o=Dir::Etc=/tmp", "a;b", ""]) await expect(client.whyNot(spec)).rejects.toMatchObject({ code: "InvalidRequest" });
     });
-    expect(await world.ended(id)).toMatchObject({ state: "finished" });
+    await world.ok("cancel", id);
     await world.expectClean();
     await world.expectSound();
   });

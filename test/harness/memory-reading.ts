@@ -37,7 +37,7 @@ export class MemoryInspection implements InspectionPort {
   }
 
   async whyNot(_snapshot: SysrootSnapshot, spec: string): Promise<WhyNot> {
-    return { spec, verdict: "unknown", summary: `${spec} is unknown: no source has it`, reasons: [], versions: [], similar: [] };
+    return { spec, verdict: "unknown", summary: `${spec} is unknown: no source has it`, reasons: [], explanation: [], versions: [], similar: [] };
   }
 }
 

@@ -73,7 +73,7 @@ export class Inspector {
   /** Why a package is not there, and whether it could be. Throws NotFound without package lists, InvalidRequest. */
   whyNot(snapshot: SysrootSnapshot, given: string): Promise<WhyNot> {
     const spec = checkPackageSpec(given);
-    return this.#inTurn(() => whyNot(this.#context, snapshot, spec));
+    return this.#inTurn(() => whyNot(this.#context, snapshot, spec, (commit) => this.#packagesOf(commit)));
   }
 
   async #diff(snapshot: SysrootSnapshot, fromName: string, toName: string): Promise<PackageDiff> {

@@ -6,9 +6,10 @@ import { packageName } from "../../model/names.ts";
 import type { InstalledPackage } from "../../model/plan.ts";
 import { makeRequest, titleOf } from "../../model/request.ts";
 import type { SysrootSnapshot } from "../../model/sysroot.ts";
-import { treeStateOf } from "../../model/tree.ts";
+import { type TreeState, treeStateOf } from "../../model/tree.ts";
 import { inactiveOf, satisfies, treeAfter } from "../../model/treeafter.ts";
 import { compareVersions } from "../../model/version.ts";
+import { architectureConfig } from "../apt/architectures.ts";
 import { aptOptions, PLAN_CONFIG } from "../apt/config.ts";
 import { currentLists, listsDir } from "../apt/lists.ts";
 import { aptCacheDir, type ReadRoot, readRootArgs } from "../apt/readroot.ts";
@@ -23,18 +24,22 @@ const CACHE_TIMEOUT_MS = 60_000;
 const MAX_VERSIONS = 20;
 const MAX_SIMILAR = 8;
 
-type Found = Pick<WhyNot, "verdict" | "summary" | "reasons">;
+type Plain = Pick<WhyNot, "verdict" | "summary" | "reasons">;
+type Found = Plain & Pick<WhyNot, "explanation">;
+/** The packages of a commit. */
+type PackagesOf = (commit: string) => Promise<readonly InstalledPackage[]>;
 
 /** Asks what installing a package now, beside what is requested already, would come to; nothing is changed. Throws NotFound without package lists. */
-export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, spec: string): Promise<WhyNot> {
+export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, spec: string, packagesOf: PackagesOf): Promise<WhyNot> {
   const merge = requireMergeDeployment(snapshot);
   const { baseCommit } = merge.origin;
   const baseTree = await context.bases.ensure(baseCommit);
   const states = await listPackageStates(join(baseTree, DPKG_ADMIN_DIR));
   const base = states.filter(({ abbrev }) => abbrev[1] === "i");
   const held = base.filter(({ abbrev }) => abbrev[0] === "h");
-  const here = presence(spec, base, merge.layered);
-  if (here !== null) return { spec, ...here, versions: [], similar: [] };
+  const present = await packagesOf(merge.commit);
+  const plain = presence(spec, present, base) ?? takenOut(spec, merge.origin);
+  if (plain !== null) return { spec, ...plain, explanation: [], versions: [], similar: [] };
 
   const listsGeneration = await currentLists(context.paths);
   if (listsGeneration === null)
@@ -44,7 +49,7 @@ export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, 
   const cache = await aptCacheDir(context.paths, listsGeneration, baseCommit);
   const root: ReadRoot = { baseTree, runningEtc: etc, lists, cache, purpose: "plan", locals: context.paths.locals };
   const versions = await versionsOf(root, packageName(spec));
-  const found = await verdictOf(spec, base, held, merge.layered, async () => {
+  const found = await verdictOf(spec, base, held, present, async () => {
     const from = treeStateOf(merge.origin);
     const request = makeRequest("install", { packages: [spec] });
     const tree = treeAfter(request, from, base, baseCommit);
@@ -55,40 +60,43 @@ export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, 
   return { spec, ...found, versions, similar };
 }
 
-function presence(spec: string, base: readonly InstalledPackage[], layered: readonly InstalledPackage[]): Found | null {
-  for (const [packages, where] of [
-    [base, "part of the base"],
-    [layered, "layered"],
-  ] as const) {
-    if (!satisfies(packages, spec)) continue;
-    const { name, version } = packages.find((one) => one.name === packageName(spec)) ?? { name: spec, version: "" };
-    return { verdict: "present", summary: `${name} ${version} is there: it is ${where}`, reasons: [] };
-  }
-  return null;
+function presence(spec: string, present: readonly InstalledPackage[], base: readonly InstalledPackage[]): Plain | null {
+  const found = present.find((one) => satisfies([one], spec));
+  if (found === undefined) return null;
+  const { name, version, architecture } = found;
+  const where = satisfies(base, `${name}:${architecture}=${version}`) ? "part of the base" : "layered";
+  return { verdict: "present", summary: `${name} ${version} is there: it is ${where}`, reasons: [] };
+}
+
+function takenOut(spec: string, { removed }: TreeState): Plain | null {
+  const name = packageName(spec);
+  if (!removed.includes(name)) return null;
+  return { verdict: "protected", summary: `${name} is taken out of the base by an override`, reasons: [`"override reset ${name}" brings it back`] };
 }
 
 async function verdictOf(
   spec: string,
   base: readonly InstalledPackage[],
   held: readonly InstalledPackage[],
-  layered: readonly InstalledPackage[],
+  present: readonly InstalledPackage[],
   plan: () => Promise<Solution>,
 ): Promise<Found> {
   try {
     const { archives } = await plan();
-    const coming = archives.map(({ fileName }) => packageOfArchive(fileName)).filter((one) => !satisfies(layered, `${one.name}=${one.version}`));
+    const coming = archives.map(({ fileName }) => packageOfArchive(fileName)).filter((one) => !satisfies(present, `${one.name}=${one.version}`));
     const summary = `nothing stands in the way of ${spec}: it would bring ${coming.length} package${coming.length === 1 ? "" : "s"}`;
-    return { verdict: "installable", summary, reasons: coming.map(({ name, version }) => `${name} ${version}`) };
+    return { verdict: "installable", summary, reasons: coming.map(({ name, version }) => `${name} ${version}`), explanation: [] };
   } catch (error) {
     if (!(error instanceof AptOstreeError)) throw error;
     const found = explain(spec, error, base);
     if (found === null) throw error;
     const named = held.filter(({ name }) => found.reasons.some((reason) => mentions(reason, name)));
-    return { ...found, reasons: [...found.reasons, ...named.map(({ name, version }) => `${name} is held at ${version}`)] };
+    const explanation = strings(error.details.explanation);
+    return { ...found, explanation, reasons: [...found.reasons, ...named.map(({ name, version }) => `${name} is held at ${version}`)] };
   }
 }
 
-function explain(spec: string, error: AptOstreeError, base: readonly InstalledPackage[]): Found | null {
+function explain(spec: string, error: AptOstreeError, base: readonly InstalledPackage[]): Plain | null {
   if (error.code === "UnknownPackage") return { verdict: "unknown", summary: `${spec} is unknown: no source has it`, reasons: [reasonOf(error)] };
   if (error.code === "ProtectedPackage") {
     const reasons = (["removed", "upgraded", "downgraded"] as const).flatMap((what) =>
@@ -99,7 +107,7 @@ function explain(spec: string, error: AptOstreeError, base: readonly InstalledPa
   }
   if (error.code === "Conflict") return { verdict: "protected", summary: `${spec} is named by an override`, reasons: [reasonOf(error)] };
   if (error.code !== "Unsatisfiable") return null;
-  const said = [...strings(error.details.reasons), ...strings(error.details.explanation)];
+  const said = strings(error.details.reasons);
   const reasons = said.length > 0 ? said : [reasonOf(error)];
   // A name of the base in apt's reasons tells whether another base could help.
   const named = base.filter(({ name }) => name !== packageName(spec) && reasons.some((reason) => mentions(reason, name)));
@@ -132,7 +140,7 @@ async function similarNames(root: ReadRoot, name: string): Promise<string[]> {
 
 async function aptCache(root: ReadRoot, args: readonly [command: string, ...rest: string[]]): Promise<string> {
   const [command, ...rest] = args;
-  const argv = ["apt-cache", command, ...aptOptions(PLAN_CONFIG), ...rest];
+  const argv = ["apt-cache", command, ...aptOptions([...PLAN_CONFIG, ...(await architectureConfig(root.baseTree))]), ...rest];
   return (await exec("bwrap", readRootArgs(root, argv), { timeoutMs: CACHE_TIMEOUT_MS })).stdout;
 }
 
