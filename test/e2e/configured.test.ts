@@ -2,6 +2,7 @@
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { lintCommit } from "../../src/compose/lint/command.ts";
 import { exec } from "../../src/engines/exec.ts";
 import { type DebOptions, machineArchitecture, makeDeb, makeRepository } from "../harness/debs.ts";
 import { testBase } from "../harness/host.ts";
@@ -78,6 +79,7 @@ describe("a layer obeys", () => {
     expect(stdout).toBe("");
     expect(await readFile(join(directory, "usr/lib/sysimage/var/cache/debconf/config.dat"), "utf8")).toContain("deep blue");
     await expectOwn("apt-ostree/debconf.conf");
+    expect((await lintCommit(join(world.host.layout.sysroot, "ostree/repo"), commit)).findings).toEqual([]);
     expect(await world.ok("upgrade")).toMatch(/up to date/);
     await world.ok("uninstall", "asker");
     await world.ok("install", "asker");
