@@ -10,8 +10,8 @@ const MAX_RESUMES = 3;
 /** What the machine is started with: the point, the error it ends with, and whether it was cancelled. */
 export type Resume = NonNullable<TransactionInput["resume"]>;
 
-/** Decides. What was cancelled is not begun again, save a deployment, which may stand already. */
-export function resumeOf(row: RunRow): Resume {
+/** Decides, on a kernel of this boot id. What was cancelled is not begun again, save a deployment, which may stand already. */
+export function resumeOf(row: RunRow, bootId: string): Resume {
   const { state, resumed, cancelRequested, error, facts } = row;
   if (resumed > MAX_RESUMES) {
     const gaveUp: ErrorValue = { code: "Internal", message: `internal error: the daemon ended ${resumed} times in the stage ${state}` };
@@ -24,7 +24,9 @@ export function resumeOf(row: RunRow): Resume {
     return { at: state === "rollingBack" ? state : "cleaning", error, cancelRequested };
   // What the journal says was done, or has failed, is not tried again.
   const wasLast = stage !== undefined && stagesOf(row.request).at(-1) === stage;
-  if (wasLast && row.timings.at(-1)?.stage === stage) return at("cleaning", error);
+  // What was staged before the host was booted again has been finalised, or was lost with the power: the stage looks for it.
+  const mayBeLost = stage === "deploying" && facts.outcome?.staged === true && row.bootId !== bootId;
+  if (wasLast && row.timings.at(-1)?.stage === stage && !mayBeLost) return at("cleaning", error);
   if (error !== null) return at(stage === "deploying" ? "rollingBack" : "cleaning", error);
   const mayStand = stage === "deploying" && facts.deploymentsBefore !== undefined;
   if (cancelRequested && !mayStand) return { at: "cleaning", error, cancelRequested };

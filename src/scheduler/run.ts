@@ -139,7 +139,7 @@ export class Run {
 
   /** Starts the actor: a new run from the beginning, one found in the journal where it was, or at its clean-up. */
   begin(): void {
-    const resume = resumeOf(this.row);
+    const resume = resumeOf(this.row, this.#deps.bootId);
     this.#record.change({ error: resume.error, cancelRequested: resume.cancelRequested });
     const actor = createActor(transactionMachine, { input: { work: this.#work(), stages: stagesOf(this.request), resume } });
     this.#actor = actor;

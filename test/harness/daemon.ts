@@ -47,7 +47,7 @@ export class Daemon {
   /** Starts a daemon over the journal in a directory. `prepare` is called before it takes up what it finds. */
   static async start(
     directory: string,
-    values: { world?: World; faults?: Faults; prepare?: (engines: ControlledEngines) => void } = {},
+    values: { world?: World; faults?: Faults; prepare?: (engines: ControlledEngines) => void; bootId?: string } = {},
   ): Promise<Daemon> {
     const real = await openJournal(join(directory, "journal.db"));
     const engines = new ControlledEngines(values.world ?? new World());
@@ -64,7 +64,7 @@ export class Daemon {
     });
     const log = { info: () => undefined, error: (facts: object, text: string) => void errors.push(`${text}: ${JSON.stringify(facts)}`) };
     const fatal = (error: unknown): void => void errors.push(`the daemon ends: ${String(error)}`);
-    const scheduler = new Scheduler({ engines, journal, log, bootId: "boot", keepTransactions: 1000, fatal });
+    const scheduler = new Scheduler({ engines, journal, log, bootId: values.bootId ?? "boot", keepTransactions: 1000, fatal });
     const daemon = new Daemon(scheduler, real, engines, errors, state);
     await scheduler.start();
     return daemon;

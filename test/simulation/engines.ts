@@ -15,13 +15,22 @@ export class Sysroot {
   /** By run id; removed by `clean`. */
   readonly workTrees = new Set<string>();
   #made = 0;
+  /** What is finalised when the host is shut down, and lost when its power fails; empty where nothing is. */
+  #stagedId = "";
 
   /** Writes a deployment in front, in one step, as ostree does. */
   deploy(transaction: string, requested: readonly string[]): void {
     this.#made += 1;
     const made = deployment("debian", 1, { pending: true });
     const origin = { ...made.origin, transaction, requested };
-    this.deployments = [{ ...made, id: `debian-${this.#made}.0`, origin }, ...this.deployments.slice(0, 4)];
+    this.#stagedId = `debian-${this.#made}.0`;
+    this.deployments = [{ ...made, id: this.#stagedId, origin }, ...this.deployments.slice(0, 4)];
+  }
+
+  /** The host is booted again, after its power failed or was switched off. */
+  reboot(powerFailed: boolean): void {
+    if (powerFailed) this.deployments = this.deployments.filter(({ id }) => id !== this.#stagedId);
+    this.#stagedId = "";
   }
 
   /** Makes the second one the default. */

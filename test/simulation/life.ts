@@ -2,7 +2,15 @@
 import { createHash } from "node:crypto";
 import { AptOstreeError } from "../../src/model/errors.ts";
 import { makeRequest } from "../../src/model/request.ts";
-import { type Caller, DEFAULT_SCHEDULING, isFinal, type Request, type Scheduling, type TransactionView } from "../../src/model/transaction.ts";
+import {
+  type Caller,
+  DEFAULT_SCHEDULING,
+  isFinal,
+  type Request,
+  type Scheduling,
+  STAGES_OF,
+  type TransactionView,
+} from "../../src/model/transaction.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
 import { VirtualClock } from "./clock.ts";
 import { SimulatedEngines, Sysroot } from "./engines.ts";
@@ -39,6 +47,7 @@ export class Host {
   readonly #hash = createHash("sha256");
   #events = 0;
   #epoch = 0;
+  #boots = 1;
 
   constructor(seed: number) {
     this.random = new Random(seed);
@@ -72,7 +81,7 @@ export class Host {
       journal,
       log: QUIET,
       fatal: () => this.kill(),
-      bootId: "boot",
+      bootId: `boot ${this.#boots}`,
       keepTransactions: 100,
       // A dead daemon's timers go off and find nobody.
       clock: { ...clockOf(this.clock), after: (delayMs, callback) => this.clock.after(delayMs, () => life.dead || callback()) },
@@ -104,6 +113,14 @@ export class Host {
     // What a stage had done since its last row is lost with the daemon.
     this.#percents.clear();
     this.#note("killed");
+  }
+
+  /** The host is shut down, or its power fails: what was staged is finalised, or lost. */
+  async reboot(powerFailed: boolean): Promise<void> {
+    if (powerFailed) this.kill();
+    else await this.terminate();
+    this.#boots += 1;
+    this.sysroot.reboot(powerFailed);
   }
 
   /** SIGTERM: it takes no more, and ends a moment later. */
@@ -174,6 +191,7 @@ export class Host {
         if (this.#ended.has(view.id)) this.violations.push(`${view.id} is told of after it ended ${this.#ended.get(view.id)}: ${event}`);
         if (event !== "finished") return;
         this.#ended.set(view.id, view.state);
+        this.#lookFor(view);
         if (this.disk.transactions.get(view.id)?.state !== view.state)
           this.violations.push(`${view.id} was told of as ${view.state} before that was durable`);
       });
@@ -183,6 +201,14 @@ export class Host {
       if (snapshot.epoch < this.#epoch) this.violations.push(`the epoch fell from ${this.#epoch} to ${snapshot.epoch}`);
       this.#epoch = snapshot.epoch;
     });
+  }
+
+  /** Whoever is told that a deployment was made finds it. */
+  #lookFor({ id, kind, runId, state, result }: TransactionView): void {
+    if (state !== "finished" || result?.changed !== true || kind === "rollback" || !STAGES_OF[kind].includes("deploying")) return;
+    const transaction = this.disk.runs.get(runId)?.facts.transactionId;
+    if (!this.sysroot.deployments.some(({ origin }) => origin.transaction === transaction))
+      this.violations.push(`${id} was told that its deployment was made, and it is not there`);
   }
 
   /** What a life leaves to look at: its locks' history, and what its engines saw. */

@@ -46,6 +46,7 @@ export async function busyHour(seed: number): Promise<Outcome> {
     else if (chance < 0.83) host.engines?.interfere();
     else if (chance < 0.88) await host.terminate();
     else if (chance < 0.93) host.kill();
+    else if (chance < 0.96) await host.reboot(random.chance(0.5));
     await clock.run(() => false, random.chance(0.5) ? random.between(0, 50) : random.between(0, 90_000));
     if (host.scheduler === null) await host.start();
   }
@@ -121,7 +122,7 @@ export async function quietYear(seed: number): Promise<Outcome> {
       await clock.run(() => false, 6 * hour);
       // A daemon with nothing to do ends by itself, and is started by the next call.
       if (random.chance(1 / 60) || host.scheduler === null) {
-        host.kill();
+        await host.reboot(random.chance(0.5));
         await host.start();
       }
     }

@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 
 /** Kills the daemon that runs, if any, and starts the next one over the same journal and the same world. */
-async function start(values: { faults?: Faults; prepare?: (engines: ControlledEngines) => void } = {}): Promise<Daemon> {
+async function start(values: { faults?: Faults; prepare?: (engines: ControlledEngines) => void; bootId?: string } = {}): Promise<Daemon> {
   await running?.kill();
   running = await Daemon.start(directory, { world, ...values });
   return running;
@@ -88,6 +88,26 @@ describe("a daemon that finds a run of a dead one", () => {
     expect(world.count("deploying")).toBe(1);
     expect(world.count("effect")).toBe(1);
   });
+
+  for (const isLost of [true, false]) {
+    it(`looks after a reboot for what was staged before, which was ${isLost ? "lost with the power" : "finalised"}`, async () => {
+      let ends = 0;
+      const hang = async (): Promise<never> => {
+        ends += 1;
+        return await new Promise(() => undefined);
+      };
+      const daemon = await start({ faults: () => ({ endRun: hang }) });
+      const id = await daemon.submit("install", ["vim"]);
+      await expect.poll(() => ends).toBe(1);
+      await daemon.kill();
+      if (isLost) world.deployments = world.deployments.slice(1);
+      const next = await start({ bootId: "another" });
+      expect(await next.ended(id)).toMatchObject({ state: "finished", resumed: 1, result: { changed: true } });
+      expect(world.deployments.map((d) => d.origin.transaction)).toEqual([id, ""]);
+      expect(world.count("effect")).toBe(isLost ? 2 : 1);
+      expect(world.count("assembling")).toBe(isLost ? 2 : 1);
+    });
+  }
 
   it("ends the transactions of a run that had ended before they could", async () => {
     for (const outcome of ["finished", "failed", "cancelled"] as const) {
