@@ -205,6 +205,8 @@ E: Error, pkgProblemResolver::Resolve generated breaks, this may be caused by he
     "W: OpenPGP signature verification failed: http://mirror.example/debian trixie InRelease: Sub-process /usr/bin/sqv returned an error code (1), error message is: Missing key 4CB50190207B4758A3F73A796ED0E7B82643E131, which is needed to verify signature.\nE: The repository 'http://mirror.example/debian trixie InRelease' is not signed.\n",
     "W: GPG error: http://mirror.example/debian bookworm InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 6ED0E7B82643E131\nE: Some index files failed to download.\n",
     "E: Failed to fetch http://mirror.example/debian/dists/trixie/main/binary-amd64/Packages.xz  Hash Sum mismatch\n",
+    "E: Splitting of clearsigned file /var/lib/apt/lists/partial/mirror.example_dists_test_Release failed as it doesn't contain all expected parts\n",
+    "E: Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)\n",
     "E: Release file for http://mirror.example/debian/dists/trixie/InRelease is expired (invalid since 3d 2h 1min 5s). Updates for this repository will not be applied.\n",
   ])("is VerificationFailed for %j", (text) => {
     const error = parseAptError(text);

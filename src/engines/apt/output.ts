@@ -87,7 +87,7 @@ const NO_SPACE = /No space left on device|Disk quota exceeded|You don't have eno
 const UNSATISFIABLE =
   /Unable to satisfy dependencies|held broken packages|Unmet dependencies|generated breaks|Unable to correct (?:problems|dependencies)/;
 const UNVERIFIED =
-  /NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|is not signed|no longer signed|Missing key|signature verification failed|signatures? (?:couldn't|could not) be verified|Hash Sum mismatch|unexpected size|is expired|not valid yet|unauthenticated packages|be authenticated/i;
+  /NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|is not signed|no longer signed|Missing key|signature verification failed|signatures? (?:couldn't|could not) be verified|Hash Sum mismatch|unexpected size|is expired|not valid yet|unauthenticated packages|be authenticated|clearsigned file/i;
 const NOT_FETCHED = /Failed to fetch|Unable to fetch|index files failed|does not have a Release file|Could not resolve|Could not connect/;
 const PROTECTED = /Essential packages were removed|remove the following essential/i;
 const BAD_SOURCES =
