@@ -13,6 +13,11 @@ export function transactionId(): Argument {
   return new Argument("<id>", "the transaction's id, or as much of its start as is unambiguous");
 }
 
+/** Gathers the values of an option that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
 /** A whole number of an argument. Throws InvalidArgumentError. */
 export function parseWhole(value: string, min: number, max: number): number {
   const whole = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;

@@ -10,7 +10,7 @@ export type Daemon = Pick<
   RemoteConfiguration;
 
 /** What the reading commands ask. */
-export type Reading = Pick<DaemonClient, "revision" | "packages" | "packageDiff" | "changelogs" | "why" | "whyNot">;
+export type Reading = Pick<DaemonClient, "revision" | "packages" | "packageDiff" | "changelogs" | "why" | "whyPlanned" | "whyNot">;
 
 /** What the commands about remotes ask. */
 export type RemoteConfiguration = Pick<DaemonClient, "remotes" | "remoteRefs" | "addRemote" | "modifyRemote" | "deleteRemote">;

@@ -1,6 +1,7 @@
 /** The commands that answer questions about packages: names, options and help. */
-import type { Command } from "commander";
-import type { Run } from "./arguments.ts";
+import { type Command, Option } from "commander";
+import { collect, type Run } from "./arguments.ts";
+import type { WhyOptions } from "./commands/why.ts";
 import type { Context } from "./context.ts";
 
 const REVISIONS = `
@@ -39,12 +40,13 @@ export function addReading(program: Command, context: Context, run: Run): void {
     );
   program
     .command("why")
-    .description("say why a package is there: part of the base, requested, or brought by what is")
+    .description("say why a package is there, or would be: part of the base, requested, or brought by what is")
     .argument("<package>", "NAME or NAME:ARCH")
-    .option("-r, --revision <revision>", "in this revision, not in what the next boot starts")
+    .addOption(new Option("-r, --revision <revision>", "in this revision, not in what the next boot starts").conflicts("with"))
+    .option("-w, --with <package>", "in what an install of this package would make; may be given several times", collect)
     .option("--json", "print one JSON document")
     .addHelpText("after", REVISIONS)
-    .action((spec: string, options: { json?: boolean; revision?: string }, command: Command) =>
+    .action((spec: string, options: WhyOptions, command: Command) =>
       run(command, async (globals) => (await import("./commands/why.ts")).why(context, globals, spec, options)),
     );
   program

@@ -1,10 +1,8 @@
 /** The commands about remotes: names, options and help. */
 import type { Command } from "commander";
-import type { Run } from "./arguments.ts";
+import { collect, type Run } from "./arguments.ts";
 import type { RemoteOptions } from "./commands/remote.ts";
 import type { Context } from "./context.ts";
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 /** Adds `remote`. */
 export function addRemotes(program: Command, context: Context, run: Run): void {

@@ -158,6 +158,11 @@ export class DaemonClient {
     return (await this.#json(DATABASE, "Why", [spec, revision], READING_MS)) as Why;
   }
 
+  /** Why a package would be there if others were installed now. Throws what planning throws. */
+  async whyPlanned(spec: string, wanted: readonly string[]): Promise<Why> {
+    return (await this.#json(DATABASE, "WhyPlanned", [spec, wanted], READING_MS)) as Why;
+  }
+
   /** Why a package is not there, and whether it could be. */
   async whyNot(spec: string): Promise<WhyNot> {
     return (await this.#json(DATABASE, "WhyNot", [spec], READING_MS)) as WhyNot;

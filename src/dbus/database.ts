@@ -48,6 +48,7 @@ export function databaseBinding({ scheduler, callers, inspection }: DatabasePart
       },
       Changelogs: async ({ from, to }, call) => ({ changelogs: await jsonArray(await ask(call, (now) => inspection.changelogs(now, from, to))) }),
       Why: async (args, call) => ({ why: JSON.stringify(await ask(call, (now) => inspection.why(now, args.package, args.revision))) }),
+      WhyPlanned: async (args, call) => ({ why: JSON.stringify(await ask(call, (now) => inspection.whyPlanned(now, args.package, args.wanted))) }),
       WhyNot: async (args, call) => ({ why_not: JSON.stringify(await ask(call, (now) => inspection.whyNot(now, args.package))) }),
     },
     properties: {},

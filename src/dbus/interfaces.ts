@@ -88,6 +88,7 @@ export const DATABASE = {
     PackageDiff: { in: { from: "s", to: "s" }, out: { diff: "s" } },
     Changelogs: { in: { from: "s", to: "s" }, out: { changelogs: "s" } },
     Why: { in: { package: "s", revision: "s" }, out: { why: "s" } },
+    WhyPlanned: { in: { package: "s", wanted: "as" }, out: { why: "s" } },
     WhyNot: { in: { package: "s" }, out: { why_not: "s" } },
   },
   properties: {},

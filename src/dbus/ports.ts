@@ -10,6 +10,7 @@ export interface InspectionPort {
   diff(snapshot: SysrootSnapshot, from: string, to: string): Promise<PackageDiff>;
   changelogs(snapshot: SysrootSnapshot, from: string, to: string): Promise<readonly ChangelogPart[]>;
   why(snapshot: SysrootSnapshot, spec: string, name: string): Promise<Why>;
+  whyPlanned(snapshot: SysrootSnapshot, spec: string, wanted: readonly string[]): Promise<Why>;
   whyNot(snapshot: SysrootSnapshot, spec: string): Promise<WhyNot>;
 }
 

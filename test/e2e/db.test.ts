@@ -168,6 +168,22 @@ describe("the packages of deployments and commits", () => {
     await world.expectUnchanged(before);
   });
 
+  test("that an install would bring are told why, with the relations that the lists have", async () => {
+    const before = await world.state();
+    await world.offer(app("1.2"), ...OTHERS, one("suite", { depends: "suite-lib" }), one("suite-lib", { recommends: "far (>= 1)" }), one("far"));
+    const far = await json<Why>("why", "far", "--with", "suite");
+    expect(far).toMatchObject({ reason: "dependency", auto: true, package: { name: "far", version: "1" } });
+    expect(far.chain.map(({ from, field, to }) => `${from} ${field} ${to}`)).toEqual([
+      "suite:all Depends suite-lib:all",
+      "suite-lib:all Recommends far:all",
+    ]);
+    expect(await world.ok("why", "suite", "--with", "suite")).toMatch(/^suite 1 is layered because it was requested as suite\n/);
+    expect(await world.ok("why", "app-data", "--with", "suite")).toMatch(/ {2}app Depends: app-data/);
+    expect((await world.cli("why", "foe", "--with", "suite")).stderr).toMatch(/cannot explain foe: it is not in what install suite would make/);
+    expect((await world.cli("why", "far", "--with", "lost")).stderr).toMatch(/cannot install lost: .*nowhere-to-be-found/);
+    await world.expectUnchanged(before);
+  });
+
   test("of the base that an override replaces or removes are told as such", async () => {
     await world.offer(app("1.2"), ...OTHERS, one("netbase", { version: "99" }));
     expect((await world.cli("why-not", "netbase=99")).stdout).toMatch(

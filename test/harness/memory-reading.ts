@@ -36,6 +36,10 @@ export class MemoryInspection implements InspectionPort {
     return { revision, package: found, reason: "base", requests: [], auto: false, chain: [], wantedBy: [] };
   }
 
+  async whyPlanned(snapshot: SysrootSnapshot, spec: string, wanted: readonly string[]): Promise<Why> {
+    return await this.why(snapshot, spec, wanted.join(" "));
+  }
+
   async whyNot(_snapshot: SysrootSnapshot, spec: string): Promise<WhyNot> {
     return { spec, verdict: "unknown", summary: `${spec} is unknown: no source has it`, reasons: [], explanation: [], versions: [], similar: [] };
   }

@@ -41,6 +41,7 @@ describe.each([
       ["PackageDiff", "ss", "booted", "booted"],
       ["Changelogs", "ss", "booted", "booted"],
       ["Why", "ss", "vim", "booted"],
+      ["WhyPlanned", "sas", "vim", "1", "booted"],
       ["WhyNot", "s", "vim"],
     ] as const)
       expect(await asNobody("call", NAME, ROOT, `${NAME}.Database`, member, signature, ...args), member).toMatchObject({ status: 0 });

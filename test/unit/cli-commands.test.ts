@@ -38,7 +38,7 @@ const finished = (result: Partial<TransactionResult> = {}): FollowEvent => ({
 function unasked(): Reading & RemoteConfiguration {
   const fail = (): Promise<never> => Promise.reject(new Error("nobody asks that here"));
   const remotes = { remotes: fail, remoteRefs: fail, addRemote: fail, modifyRemote: fail, deleteRemote: fail };
-  return { revision: fail, packages: fail, packageDiff: fail, changelogs: fail, why: fail, whyNot: fail, ...remotes };
+  return { revision: fail, packages: fail, packageDiff: fail, changelogs: fail, why: fail, whyPlanned: fail, whyNot: fail, ...remotes };
 }
 
 /** A process whose daemon answers as the test says, to find what a person sees of each answer. */

@@ -102,6 +102,17 @@ describe("why", () => {
     expect(await run({ why: async () => ({ ...base, ...values }) }, "why", "lib")).toEqual({ status: 0, out, err: "" });
   });
 
+  it("is asked of an install that is only planned, or of a revision, not both", async () => {
+    const asked: unknown[] = [];
+    const whyPlanned = async (spec: string, wanted: readonly string[]): Promise<Why> => {
+      asked.push([spec, wanted]);
+      return base;
+    };
+    expect((await run({ whyPlanned }, "why", "lib", "--with", "app", "-w", "other=1")).status).toBe(0);
+    expect(asked).toEqual([["lib", ["app", "other=1"]]]);
+    expect((await run({ whyPlanned }, "why", "lib", "--with", "app", "-r", "0")).status).toBe(2);
+  });
+
   it("shows no more than a person reads, and nothing that steers the terminal", async () => {
     const wantedBy = Array.from({ length: 14 }, (_, i) => link(`p${i}\u001b[31m`, "lib"));
     const { out } = await run({ why: async () => ({ ...base, wantedBy }) }, "why", "lib");

@@ -11,14 +11,18 @@ const IN_THE_WAY = 1;
 /** So many packages that want one are shown; JSON has more. */
 const MAX_SHOWN = 10;
 
-/** `why`: in the revision that the next boot starts, unless another is named. */
-export async function why(
-  context: Context,
-  globals: Globals,
-  spec: string,
-  options: { readonly json?: boolean; readonly revision?: string },
-): Promise<number> {
-  const found = await withDaemon(context, globals, (daemon) => daemon.why(spec, options.revision ?? "default"));
+/** The options of `why`. */
+export interface WhyOptions {
+  readonly json?: boolean;
+  readonly revision?: string;
+  /** Packages of an install that is only planned. */
+  readonly with?: readonly string[];
+}
+
+/** `why`: in the revision that the next boot starts, unless another or an install is named. */
+export async function why(context: Context, globals: Globals, spec: string, options: WhyOptions): Promise<number> {
+  const { with: wanted, revision = "default" } = options;
+  const found = await withDaemon(context, globals, (daemon) => (wanted === undefined ? daemon.why(spec, revision) : daemon.whyPlanned(spec, wanted)));
   context.stdout.write(options.json === true ? `${JSON.stringify(found, null, 2)}\n` : whyText(found));
   return OK;
 }

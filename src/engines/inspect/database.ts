@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import type { InstalledPackage } from "../../model/plan.ts";
-import type { RelatedPackage } from "../../model/why.ts";
+import { keyOf, type RelatedPackage } from "../../model/why.ts";
 import { INSIDE } from "../apt/config.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
 import { exec } from "../exec.ts";
@@ -25,8 +25,8 @@ export async function relatedPackagesOf(paths: Paths, commit: string): Promise<R
   return await withDatabase(paths, commit, relatedPackages);
 }
 
-/** Names of the packages that apt marks as installed for others only, as "NAME:ARCHITECTURE"; those of architecture "all" are under the native one. */
-export async function autoMarksOf(paths: Paths, commit: string): Promise<ReadonlySet<string>> {
+/** Tells of each package of a commit whether apt marks it as installed for others only. */
+export async function autoMarksOf(paths: Paths, commit: string): Promise<(one: InstalledPackage) => boolean> {
   let text = "";
   try {
     text = await ostreeRepo(paths, `read the marks of ${commit}`, ["cat", commit, INSIDE.extendedStates]);
@@ -34,8 +34,15 @@ export async function autoMarksOf(paths: Paths, commit: string): Promise<Readonl
     // A tree that apt has never marked anything in has no such file.
     if (!isMissingFile(error)) throw error;
   }
-  const marks = text.split("\n\n").filter((stanza) => /^Auto-Installed: 1$/m.test(stanza));
-  return new Set(marks.map((stanza) => `${/^Package: (\S+)$/m.exec(stanza)?.[1]}:${/^Architecture: (\S+)$/m.exec(stanza)?.[1]}`));
+  const stanzas = text.split("\n\n").filter((stanza) => /^Auto-Installed: 1$/m.test(stanza));
+  const marks = stanzas.map((stanza) => ({
+    name: /^Package: (\S+)$/m.exec(stanza)?.[1] ?? "",
+    of: /^Architecture: (\S+)$/m.exec(stanza)?.[1] ?? "",
+  }));
+  const exact = new Set(marks.map(({ name, of }) => keyOf({ name, architecture: of })));
+  // apt marks packages for all architectures under the native one.
+  const names = new Set(marks.map(({ name }) => name));
+  return (one) => exact.has(keyOf(one)) || (one.architecture === "all" && names.has(one.name));
 }
 
 /** ostree says so of a path that the commit has not. */

@@ -9,8 +9,9 @@ import { compareVersions } from "../../model/version.ts";
 import type { EngineContext } from "../context.ts";
 import { changelogPart } from "./changelogs.ts";
 import { packagesOf } from "./database.ts";
+import { explainPlanned } from "./planned.ts";
 import { revisionNamed } from "./revision.ts";
-import { explainPresence } from "./why.ts";
+import { explainPresence, presenceIn } from "./why.ts";
 import { whyNot } from "./whynot.ts";
 
 /** Questions that are worked on at once: whoever asks many must not take the machine from a transaction. */
@@ -66,8 +67,15 @@ export class Inspector {
     return this.#inTurn(async () => {
       const revision = await revisionNamed(this.#context, snapshot, name);
       const deployment = snapshot.deployments.find(({ commit }) => commit === revision.commit);
-      return await explainPresence(this.#context.paths, { revision, spec, deployment, packagesOf: (commit) => this.#packagesOf(commit) });
+      const packagesOf = (commit: string) => this.#packagesOf(commit);
+      return await explainPresence(await presenceIn(this.#context.paths, revision, spec, deployment, packagesOf));
     });
+  }
+
+  /** Why a package would be there if others were installed now. Throws NotFound where it would not, InvalidRequest, and what planning throws. */
+  whyPlanned(snapshot: SysrootSnapshot, given: string, wanted: readonly string[]): Promise<Why> {
+    const [spec, specs] = [checkPackageSpec(given), wanted.map(checkPackageSpec)];
+    return this.#inTurn(() => explainPlanned(this.#context, snapshot, spec, specs));
   }
 
   /** Why a package is not there, and whether it could be. Throws NotFound without package lists, InvalidRequest. */

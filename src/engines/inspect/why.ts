@@ -5,28 +5,29 @@ import type { Revision, Why } from "../../model/inspection.ts";
 import { isPattern, matchesPattern, packageName } from "../../model/names.ts";
 import type { InstalledPackage } from "../../model/plan.ts";
 import type { Deployment } from "../../model/sysroot.ts";
-import { BARE_TREE } from "../../model/tree.ts";
+import { BARE_TREE, type TreeState } from "../../model/tree.ts";
 import { satisfies } from "../../model/treeafter.ts";
-import { keyOf, PackageGraph } from "../../model/why.ts";
+import { keyOf, PackageGraph, type RelatedPackage } from "../../model/why.ts";
 import { commitMetadata, METADATA } from "../ostree/commits.ts";
 import type { Paths } from "../paths.ts";
 import { autoMarksOf, relatedPackagesOf } from "./database.ts";
 
-/** What is asked. */
+/** What is asked, and of which tree. */
 export interface PresenceQuestion {
   readonly revision: Revision;
   /** "NAME", or "NAME:ARCHITECTURE". */
   readonly spec: string;
-  /** The deployment of that commit, where it is deployed: only its origin knows what people asked for. */
-  readonly deployment: Deployment | undefined;
-  packagesOf(commit: string): Promise<readonly InstalledPackage[]>;
+  /** What people asked for; bare where nobody knows. */
+  readonly tree: TreeState;
+  /** What the tree has, and what its base has. */
+  readonly packages: readonly RelatedPackage[];
+  readonly base: readonly InstalledPackage[];
+  /** Whether a package is there for others only. */
+  isAuto(one: InstalledPackage): boolean;
 }
 
 /** Why a package is there. Throws NotFound where it is not. */
-export async function explainPresence(paths: Paths, question: PresenceQuestion): Promise<Why> {
-  const { revision, spec, deployment } = question;
-  const tree = deployment?.origin ?? BARE_TREE;
-  const packages = await relatedPackagesOf(paths, revision.commit);
+export async function explainPresence({ revision, spec, tree, packages, base, isAuto }: PresenceQuestion): Promise<Why> {
   const found = packages.find((one) => satisfies([one], spec));
   if (found === undefined) {
     const why = tree.removed.includes(packageName(spec)) ? "an override removes it from the base" : "why-not says what stands in its way";
@@ -34,17 +35,11 @@ export async function explainPresence(paths: Paths, question: PresenceQuestion):
       details: { package: spec, commit: revision.commit },
     });
   }
-  const baseCommit = deployment?.origin.baseCommit ?? (await commitMetadata(paths, revision.commit, METADATA.baseCommit));
-  const base = baseCommit === "" || baseCommit === revision.commit ? packages : await question.packagesOf(baseCommit);
   const inBase = base.some((one) => keyOf(one) === keyOf(found) && (one.version === found.version || tree.followsApt));
   const layered = [...tree.requested, ...tree.requestedLocal];
   const replacing = [...tree.replaced, ...tree.replacedLocal].filter((one) => names(one, found));
   const requests = [...layered.filter((one) => names(one, found)), ...replacing];
 
-  const autos = await autoMarksOf(paths, revision.commit);
-  // apt marks packages for all architectures under the native one.
-  const isAuto = (one: InstalledPackage): boolean =>
-    autos.has(keyOf(one)) || (one.architecture === "all" && [...autos].some((mark) => mark.startsWith(`${one.name}:`)));
   const baseKeys = new Set(base.map(keyOf));
   const manual = packages.filter((one) => baseKeys.has(keyOf(one)) === inBase && !isAuto(one));
   const named = packages.filter((one) => layered.some((request) => names(request, one)));
@@ -59,6 +54,21 @@ export async function explainPresence(paths: Paths, question: PresenceQuestion):
     chain,
     wantedBy: await graph.wantedBy(found),
   };
+}
+
+/** The question about a commit; `packagesOf` gives the packages of its base. */
+export async function presenceIn(
+  paths: Paths,
+  revision: Revision,
+  spec: string,
+  deployment: Deployment | undefined,
+  packagesOf: (commit: string) => Promise<readonly InstalledPackage[]>,
+): Promise<PresenceQuestion> {
+  const packages = await relatedPackagesOf(paths, revision.commit);
+  const baseCommit = deployment?.origin.baseCommit ?? (await commitMetadata(paths, revision.commit, METADATA.baseCommit));
+  const base = baseCommit === "" || baseCommit === revision.commit ? packages : await packagesOf(baseCommit);
+  // Only the origin of a deployment knows what people asked for.
+  return { revision, spec, tree: deployment?.origin ?? BARE_TREE, packages, base, isAuto: await autoMarksOf(paths, revision.commit) };
 }
 
 /** Whether a request, with a suite or as a pattern too, names a package. */

@@ -4,23 +4,17 @@ import { AptOstreeError } from "../../model/errors.ts";
 import type { WhyNot } from "../../model/inspection.ts";
 import { packageName } from "../../model/names.ts";
 import type { InstalledPackage } from "../../model/plan.ts";
-import { makeRequest, titleOf } from "../../model/request.ts";
 import type { SysrootSnapshot } from "../../model/sysroot.ts";
-import { type TreeState, treeStateOf } from "../../model/tree.ts";
-import { inactiveOf, satisfies, treeAfter } from "../../model/treeafter.ts";
+import type { TreeState } from "../../model/tree.ts";
+import { satisfies } from "../../model/treeafter.ts";
 import { compareVersions } from "../../model/version.ts";
-import { architectureConfig } from "../apt/architectures.ts";
-import { aptOptions, PLAN_CONFIG } from "../apt/config.ts";
-import { currentLists, listsDir } from "../apt/lists.ts";
-import { aptCacheDir, type ReadRoot, readRootArgs } from "../apt/readroot.ts";
-import { type Solution, solve } from "../apt/solve.ts";
+import type { Solution } from "../apt/solve.ts";
 import { withoutCredentials } from "../apt/uri.ts";
-import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
+import { type EngineContext, requireMergeDeployment } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackageStates } from "../dpkg.ts";
-import { exec } from "../exec.ts";
 import { packageOfArchive } from "../stages/planned.ts";
+import { type Trial, trialOn } from "./trial.ts";
 
-const CACHE_TIMEOUT_MS = 60_000;
 const MAX_VERSIONS = 20;
 const MAX_SIMILAR = 8;
 
@@ -41,22 +35,10 @@ export async function whyNot(context: EngineContext, snapshot: SysrootSnapshot, 
   const plain = presence(spec, present, base) ?? takenOut(spec, merge.origin);
   if (plain !== null) return { spec, ...plain, explanation: [], versions: [], similar: [] };
 
-  const listsGeneration = await currentLists(context.paths);
-  if (listsGeneration === null)
-    throw new AptOstreeError("NotFound", `cannot explain ${spec}: there are no package lists yet; fetch them with refresh-md`);
-  const etc = runningEtc(context, snapshot);
-  const lists = listsDir(context.paths, listsGeneration);
-  const cache = await aptCacheDir(context.paths, listsGeneration, baseCommit);
-  const root: ReadRoot = { baseTree, runningEtc: etc, lists, cache, purpose: "plan", locals: context.paths.locals };
-  const versions = await versionsOf(root, packageName(spec));
-  const found = await verdictOf(spec, base, held, present, async () => {
-    const from = treeStateOf(merge.origin);
-    const request = makeRequest("install", { packages: [spec] });
-    const tree = treeAfter(request, from, base, baseCommit);
-    const options = { baseTree, baseCommit, runningEtc: etc, listsGeneration, tree, inactive: inactiveOf(tree, base), doing: titleOf(request) };
-    return await solve(context.paths, { ...options, awaited: AbortSignal.abort(), signal: new AbortController().signal });
-  });
-  const similar = found.verdict === "unknown" && versions.length === 0 ? await similarNames(root, packageName(spec)) : [];
+  const trial = await trialOn(context, snapshot, base);
+  const versions = await versionsOf(trial, packageName(spec));
+  const found = await verdictOf(spec, base, held, present, async () => (await trial.install([spec])).solution);
+  const similar = found.verdict === "unknown" && versions.length === 0 ? await similarNames(trial, packageName(spec)) : [];
   return { spec, ...found, versions, similar };
 }
 
@@ -119,8 +101,8 @@ function explain(spec: string, error: AptOstreeError, base: readonly InstalledPa
 }
 
 /** The sources that have a package, newest version first (apt-cache(8), madison). */
-async function versionsOf(root: ReadRoot, name: string): Promise<WhyNot["versions"]> {
-  const text = await aptCache(root, ["madison", "--", name]);
+async function versionsOf(trial: Trial, name: string): Promise<WhyNot["versions"]> {
+  const text = await trial.aptCache("madison", [name]);
   const rows = text.split("\n").flatMap((line) => {
     const [, version, source] = line.split("|").map((cell) => cell.trim());
     return version === undefined || source === undefined || source.endsWith(" Sources") ? [] : [{ version, source: withoutCredentials(source) }];
@@ -129,19 +111,11 @@ async function versionsOf(root: ReadRoot, name: string): Promise<WhyNot["version
 }
 
 /** Names that begin as the wanted one does, those with most in common first. */
-async function similarNames(root: ReadRoot, name: string): Promise<string[]> {
-  const names = (await aptCache(root, ["pkgnames", "--", name.slice(0, Math.max(2, Math.ceil(name.length / 2)))]))
-    .split("\n")
-    .filter((one) => one !== "");
+async function similarNames(trial: Trial, name: string): Promise<string[]> {
+  const names = (await trial.aptCache("pkgnames", [name.slice(0, Math.max(2, Math.ceil(name.length / 2)))])).split("\n").filter((one) => one !== "");
   const common = (other: string): number => [...other].findIndex((letter, at) => letter !== name[at]) >>> 0;
   const distance = (other: string): number => Math.abs(other.length - name.length);
   return names.sort((a, b) => common(b) - common(a) || distance(a) - distance(b)).slice(0, MAX_SIMILAR);
-}
-
-async function aptCache(root: ReadRoot, args: readonly [command: string, ...rest: string[]]): Promise<string> {
-  const [command, ...rest] = args;
-  const argv = ["apt-cache", command, ...aptOptions([...PLAN_CONFIG, ...(await architectureConfig(root.baseTree))]), ...rest];
-  return (await exec("bwrap", readRootArgs(root, argv), { timeoutMs: CACHE_TIMEOUT_MS })).stdout;
 }
 
 /** Whether a package is named in a sentence of apt's, as a word of its own. */
