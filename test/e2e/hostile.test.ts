@@ -47,6 +47,7 @@ describe("a package that", () => {
       evil("users", "adduser --system --group --quiet --home /var/lib/users newuser; install -d -o newuser -g newuser /var/lib/users"),
       evil("bombs", "f() { f | f & }; f; i=0; while [ $i -lt 20 ]; do sleep 0.1; i=$((i + 1)); done; true | true"),
       evil("crowds", "for i in $(seq 400); do sleep 30 & done; wait; exit 3"),
+      evil("lingers", "setsid sleep 4341 & sleep 4341"),
       evil("hogs", `perl -e 'my $x = "x" x (1024 * 1024 * 1024); print length $x'`),
       evil("hogs-a-bit", `perl -e 'my $x = "x" x (1024 * 1024 * 1024); print length $x' || true`),
       evil("sets", "echo 1 >/proc/sys/kernel/sysrq || true; echo b >/proc/sysrq-trigger || true; sysctl -w kernel.panic=1 2>/dev/null || true"),
@@ -123,6 +124,19 @@ describe("a package that", () => {
       message: new RegExp(`more than ${PROCESSES} processes at once \\(scriptProcesses in daemon.yaml\\)`),
       details: { limits: ["processes"] },
     });
+  });
+
+  test("is under way when the daemon is killed leaves no control group behind", async () => {
+    const id = await world.submit("install", "lingers");
+    await world.untilRuns("sleep 4341");
+    const { runId } = await world.transaction(id);
+    await world.host.killDaemon("SIGKILL");
+    await world.startDaemon();
+    await world.cli("cancel", id);
+    expect((await world.ended(id)).state).toBe("cancelled");
+    await world.expectClean();
+    const { stdout } = await world.host.exec("find", ["/sys/fs/cgroup", "-type", "d", "-name", `apt-ostree-${runId}`], { okStatuses: [0, 1] });
+    expect(stdout).toBe("");
   });
 
   test("takes all memory is ended, and harms nobody else", async () => {
