@@ -61,6 +61,9 @@ export async function removeControlGroup(name: string): Promise<void> {
 /** The shell enters the groups, and becomes the command. */
 const ENTER_SCRIPT = 'set -e; while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"';
 
+/** What writing to a file says that a group has not: none can be made there. */
+const NO_SUCH_FILE = ["ENOENT", "EACCES", "EPERM"];
+
 async function makeGroup({ parent, unified, controllers }: Hierarchy, name: string, limits: GroupLimits): Promise<void> {
   const directory = join(parent, name);
   if (unified) await delegate(parent, controllers);
@@ -70,11 +73,11 @@ async function makeGroup({ parent, unified, controllers }: Hierarchy, name: stri
   if (!controllers.includes("memory")) return;
   if (unified) {
     await set("memory.max", limits.memoryBytes);
-    await set("memory.swap.max", 0).catch(pass("ENOENT"));
+    await set("memory.swap.max", 0).catch(pass(...NO_SUCH_FILE));
   } else {
     await set("memory.limit_in_bytes", limits.memoryBytes);
     // Memory and swap together; not there where the kernel does not account for swap.
-    await set("memory.memsw.limit_in_bytes", limits.memoryBytes).catch(pass("ENOENT", "EACCES"));
+    await set("memory.memsw.limit_in_bytes", limits.memoryBytes).catch(pass(...NO_SUCH_FILE));
   }
 }
 
@@ -122,7 +125,7 @@ async function removeGroup(directory: string): Promise<void> {
     if (error === null || error.code === "ENOENT") return;
     if (error.code !== "EBUSY" || performance.now() > deadlineMs) throw error;
     // Nothing new is born meanwhile.
-    await writeFile(join(directory, "pids.max"), "0").catch(pass("ENOENT", "EACCES", "EPERM"));
+    await writeFile(join(directory, "pids.max"), "0").catch(pass(...NO_SUCH_FILE));
     for (const pid of await processesIn(directory)) kill(pid);
     await sleep(RETRY_MS);
   }
@@ -178,7 +181,9 @@ async function cgroupMounts(): Promise<{ directory: string; unified: boolean; co
 
 /** The system does not let us: mounted read-only, not ours, too deep, or somebody else's processes are in the way. */
 function isRefusal(error: unknown): boolean {
-  return ["EROFS", "EACCES", "EPERM", "EBUSY", "ENOENT", "EAGAIN", "EOPNOTSUPP"].includes((error as NodeJS.ErrnoException).code ?? "");
+  return ["EROFS", "EACCES", "EPERM", "EBUSY", "ENOENT", "EAGAIN", "EINVAL", "ENODEV", "ENOSPC", "EOPNOTSUPP"].includes(
+    (error as NodeJS.ErrnoException).code ?? "",
+  );
 }
 
 /** For `catch`: passes over errors with one of the codes. */

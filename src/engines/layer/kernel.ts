@@ -77,6 +77,7 @@ export async function settleBoot(assembly: Assembly, { onInitramfs, onMessage }:
   const base = await kernelsIn(assembly.baseTree);
   const replaced = version === null ? [] : base.filter((other) => other !== version);
   const kernel = version ?? base[0];
+  if (replaced.length > 0) onMessage(`the kernel is ${version} now, in place of the base's ${replaced.join(", ")}`);
   if (kernel === undefined || (version === null && !(await needsInitramfs(assembly, tree, kernel)))) return;
   onInitramfs();
   await makeInitramfs(assembly, tree, kernel, replaced);
