@@ -51,6 +51,7 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
   const names = await ownersOf(tree);
   const stray: string[] = [];
   let movedAbove = "\0";
+  let movedWhole = "\0";
   for (const entry of entries) {
     if (entry.path.startsWith(movedAbove)) continue;
     const path = `/var/${entry.path}`;
@@ -59,7 +60,9 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
       isRoots: !foreign.has(entry.path),
       hasFiles: withFiles.has(entry.path),
     });
-    if (fate === null) stray.push(path);
+    if (entry.path.startsWith(movedWhole)) {
+      if (fate?.kind === "discard") await rm(join(tree.root, FACTORY_DIR, entry.path), { recursive: true, force: true });
+    } else if (fate === null) stray.push(path);
     else if (fate.kind === "state" || fate.kind === "software") {
       await moveInto(tree, entry, fate.to);
       movedAbove = `${entry.path}/`;
@@ -73,7 +76,7 @@ export async function captureVar(tree: VarTree, links: readonly TmpfilesEntry[] 
       else if (fate.kind === "whole") {
         await moveInto(tree, entry, `${FACTORY_DIR}/${entry.path}`);
         await exec("find", [join(tree.root, FACTORY_DIR, entry.path), "!", "-type", "d", "!", "-type", "f", "!", "-type", "l", "-delete"]);
-        movedAbove = `${entry.path}/`;
+        movedWhole = `${entry.path}/`;
         rest.push({ type: "C", path, mode: "-", user: "-", group: "-", argument: `/${FACTORY_DIR}/${entry.path}` });
       } else if (fate.kind === "factory") {
         await moveInto(tree, entry, `${FACTORY_DIR}/${entry.path}`);

@@ -94,6 +94,17 @@ describe("emptying a /var", () => {
     ]);
   });
 
+  it("takes a service's directory as one piece, without what is left out everywhere", async () => {
+    for (const name of ["data", ".erlang.cookie", "sub/service.lock", "sub/pid"]) await write(`var/lib/rabbitmq/${name}`, name);
+    await exec("chown", ["-R", "123:124", at("var/lib/rabbitmq")]);
+    await capture();
+    const { stdout } = await exec("find", [at("root/usr/share/factory/var/lib/rabbitmq"), "-type", "f", "-printf", "%P\n"]);
+    expect(stdout.trim().split("\n").sort()).toEqual(["data", "sub/service.lock"]);
+    expect((await linesOf(FILES.rest)).filter((line) => line.startsWith("C"))).toEqual([
+      "C /var/lib/rabbitmq - - - - /usr/share/factory/var/lib/rabbitmq",
+    ]);
+  });
+
   it("leaves modes and owners that were changed on the host, where the tree's systemd can", async () => {
     await write(
       "root/usr/lib/sysimage/dpkg/status",
