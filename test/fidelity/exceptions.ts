@@ -94,6 +94,20 @@ export const EXCEPTIONS: readonly Exception[] = [
     compared: (content) => content.toString("utf8").split("\n").sort().join("\n"),
   },
   {
+    name: "mdadm-date",
+    paths: /^etc\/mdadm\/mdadm\.conf$/,
+    kinds: ["content"],
+    why: "it says in a comment when it was made",
+    compared: (content) => content.toString("utf8").replace(/^# This configuration was auto-generated on .*$/m, ""),
+  },
+  {
+    name: "popularity-contest",
+    paths: /^etc\/(cron\.d\/popularity-contest|popularity-contest\.conf)$/,
+    kinds: ["content"],
+    why: "its script makes up an identity of the host, and a time of the week at which to report",
+    compared: (content) => content.toString("utf8").replace(/^(MY_HOSTID|DAY)=.*$|^\d+ \d+ /gm, ""),
+  },
+  {
     name: "bytecode",
     paths: /\.pyc$/,
     kinds: ["content"],

@@ -141,6 +141,14 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
     covered: [difference("usr/share/info/dir")],
     not: [difference("usr/share/info/dir", "missing"), difference("usr/share/info/emacs.info.gz")],
   },
+  "mdadm-date": {
+    covered: [difference("etc/mdadm/mdadm.conf")],
+    not: [difference("etc/mdadm/mdadm.conf", "owner"), difference("etc/mdadm.conf")],
+  },
+  "popularity-contest": {
+    covered: [difference("etc/popularity-contest.conf"), difference("etc/cron.d/popularity-contest")],
+    not: [difference("etc/popularity-contest.conf", "missing"), difference("etc/cron.d/tool")],
+  },
   bytecode: {
     covered: [difference("usr/lib/python3/dist-packages/__pycache__/tool.cpython-313.pyc")],
     not: [
