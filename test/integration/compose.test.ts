@@ -371,8 +371,8 @@ describe("a compose that cannot be", () => {
       treefile: file,
       repo,
       signal: stop.signal,
-      onEvent: ({ state, text }) => {
-        if (text.includes("bootstrapping")) begun();
+      onEvent: ({ stage, state, text }) => {
+        if (stage === "bootstrapping") begun();
         if (state === "running" && text.includes("unpacked")) void second.then(() => stop.abort());
       },
     });
