@@ -9,6 +9,7 @@ import { AptOstreeError, type ErrorValue, toErrorValue } from "../model/errors.t
 import { type Request, type RequestClass, type RunState, type Stage, stagesOf } from "../model/transaction.ts";
 import { Aftermath } from "./aftermath.ts";
 import type { RunRow, StageIo, StageOutput, TransactionRow } from "./ports.ts";
+import { comesToWantNews, redoneFor } from "./reshaping.ts";
 import { resumeOf } from "./resume.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { RunLocks } from "./run-locks.ts";
@@ -17,6 +18,7 @@ import { type Doing, RunProgress } from "./run-progress.ts";
 import { RunRecord } from "./run-record.ts";
 import { stageIn, stateIn, stateName } from "./run-state.ts";
 import { StageWatch } from "./stage-watch.ts";
+import { tooLate } from "./too-late.ts";
 import { isUnasked, skipped } from "./unasked.ts";
 import { durationText, type Phase, Watchdog } from "./watchdog.ts";
 
@@ -139,9 +141,15 @@ export class Run {
 
   /** Starts the actor: a new run from the beginning, one found in the journal where it was, or at its clean-up. */
   begin(): void {
+    const work: RunWork = {
+      runStage: (stage) => this.#runStage(stage),
+      abortStage: () => this.#abort.abort(),
+      rollBack: () => this.#aftermath.rollBack(),
+      clean: () => this.#aftermath.clean(),
+    };
     const resume = resumeOf(this.row, this.#deps.bootId);
     this.#record.change({ error: resume.error, cancelRequested: resume.cancelRequested });
-    const actor = createActor(transactionMachine, { input: { work: this.#work(), stages: stagesOf(this.request), resume } });
+    const actor = createActor(transactionMachine, { input: { work, stages: stagesOf(this.request), resume } });
     this.#actor = actor;
     actor.subscribe({ next: () => this.#moved(), error: (error) => this.#deps.log.error({ err: error }, "the actor of a run failed") });
     actor.start();
@@ -169,15 +177,12 @@ export class Run {
    * that no longer fits is made again. Only while it is cancellable.
    */
   reshape(request: Request): void {
-    const { request: before, facts, timings } = this.row;
+    const before = this.row;
     this.#record.change({ request });
     if (this.#actor === undefined) return;
     this.#actor.send({ type: "RESHAPE", stages: stagesOf(request) });
-    const stage = this.stage;
-    if (stage === null || stage === "refreshing") return;
-    const stale = comesToWantNews(before, request) && timings.findLast((timing) => timing.stage === "refreshing")?.cached === true;
-    const fits = before.packages.join() === request.packages.join() && stage === "downloading" && facts.plan?.changed === true;
-    if (stale || !fits) this.#interrupt(stale ? "refresh" : "replan");
+    const redone = redoneFor(before, request, this.stage);
+    if (redone !== null) this.#interrupt(redone);
   }
 
   /** It is what is left of a run that failed: nobody else is merged into it. */
@@ -208,15 +213,6 @@ export class Run {
   #interrupt(how: StageVerdict | AptOstreeError): void {
     this.#interruption = how;
     this.#abort.abort();
-  }
-
-  #work(): RunWork {
-    return {
-      runStage: (stage) => this.#runStage(stage),
-      abortStage: () => this.#abort.abort(),
-      rollBack: () => this.#aftermath.rollBack(),
-      clean: () => this.#aftermath.clean(),
-    };
   }
 
   async #runStage(stage: Stage): Promise<StageVerdict> {
@@ -350,13 +346,4 @@ export class Run {
     this.#progress.report(...what);
     this.#deps.onProgress(this);
   }
-}
-
-/** An upgrade is not content with the lists that were fresh enough for what the run was before. */
-function comesToWantNews(before: Request, now: Request): boolean {
-  return now.kind === "upgrade" && before.kind !== "upgrade";
-}
-
-function tooLate(id: string): AptOstreeError {
-  return new AptOstreeError("TooLate", `cannot cancel ${id}: it is past its point of no return`);
 }

@@ -39,6 +39,7 @@ import { Run } from "./run.ts";
 import type { RunDeps } from "./run-deps.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import { SnapshotHolder } from "./snapshot.ts";
+import { tooLate } from "./too-late.ts";
 import { resolveUndo } from "./undo.ts";
 import { nameOf } from "./waiting.ts";
 import { type LockReport, lockReport } from "./waits-for.ts";
@@ -236,11 +237,11 @@ export class Scheduler extends EventEmitter<SchedulerEvents> implements Schedule
     const member = this.#board.members.get(id);
     if (member === undefined) {
       const ended = await this.transaction(id);
-      throw new AptOstreeError("TooLate", `cannot cancel ${id}: it has ${ended.state} already`);
+      throw tooLate(id, `it has ${ended.state} already`);
     }
     const { run } = member;
     this.#options.log.info({ transaction: id, run: run.id, uid: caller.uid }, "cancel requested");
-    if (member.ending || !run.cancellable) throw new AptOstreeError("TooLate", `cannot cancel ${id}: it is past its point of no return`);
+    if (member.ending || !run.cancellable) throw tooLate(id);
     if (this.#board.members.of(run).length === 1) return await run.cancel();
     await this.#regrouping.leave(member, "cancelled", { code: "Cancelled", message: "cancelled; others still want it" });
   }
