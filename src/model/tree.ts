@@ -1,6 +1,4 @@
 /** What a deployment is made from, as a value: the base it stands on and what people asked for on top of it. */
-import { packageName } from "./names.ts";
-
 /**
  * What a deployment is made from: everything else follows from it, the package lists and the policy. Lists are sorted. A *local
  * package* is a `.deb` that was given as a file or an address and is kept by its content: "NAME:ARCH=VERSION@SHA256".
@@ -65,9 +63,4 @@ export function hashOfLocal(local: string): string {
 export function localTitle(local: string): string {
   const [, name = local, version = ""] = /^([^:]+):[^=]*=([^@]*)@/.exec(local) ?? [];
   return `${name} ${version}`.trim();
-}
-
-/** The state of a tree as one that names a package: those lists in which a package of that name is. */
-export function listsNaming(tree: TreeState, name: string): TreeList[] {
-  return TREE_LISTS.filter((list) => tree[list].some((spec) => packageName(spec) === name));
 }

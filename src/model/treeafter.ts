@@ -11,7 +11,8 @@ export type BaseChoice = { readonly commit: string } | { readonly refspec: strin
 
 /**
  * Upgrade and a bare prefetch take what the base's ref holds now, a rebase what another ref holds, a deploy what is named, an undo the
- * base from before; the others keep the base of the deployment they start from. Throws Conflict for an undo that no longer applies.
+ * base from before; the others keep the base of the deployment they start from. Throws Conflict for an undo that no longer applies, and
+ * NotFound for a revision where nothing is followed.
  */
 export function chooseBase(request: Request, now: TreeState): BaseChoice {
   const { kind, undo, revision } = request;
@@ -19,13 +20,15 @@ export function chooseBase(request: Request, now: TreeState): BaseChoice {
   const refspec = request.refspec ?? now.refspec;
   const moves = request.refspec !== undefined || revision !== undefined;
   const follows = kind === "upgrade" || moves || (kind === "prefetch" && request.packages.length === 0);
+  if (revision !== undefined && refspec === "")
+    throw new AptOstreeError("NotFound", `cannot ${kind} ${revision}: the deployment follows no ref in whose history that could be`);
   if (!follows || refspec === "") return { commit: now.baseCommit };
   return revision === undefined ? { refspec } : { refspec, revision };
 }
 
 /**
  * What the new deployment is made from, on the base of that commit; `base` is what that base has, `locals` the request's local packages.
- * Throws NotInstalled, ProtectedPackage and InvalidRequest, naming all packages, and Conflict for an undo that no longer applies.
+ * Throws NotInstalled, ProtectedPackage, InvalidRequest and Conflict, naming all packages, and Conflict for an undo that no longer applies.
  */
 export function treeAfter(
   request: Request,
@@ -134,6 +137,9 @@ function overridden(request: Request, now: TreeState, base: readonly InstalledPa
     if (absent.length > 0 && !request.idempotent) throw notInstalled(`cannot reset ${absent.join(", ")}: there is no override of that name`, absent);
     return { ...now, ...cleared };
   }
+  const pinned = request.action === "remove" ? given.filter((spec) => packageName(spec) !== spec) : [];
+  if (pinned.length > 0)
+    throw new AptOstreeError("InvalidRequest", `cannot remove ${pinned.join(", ")}: packages of the base are removed by their bare names`);
   const inBase = new Set(base.map((p) => p.name));
   const absent = given.filter((spec) => !inBase.has(packageName(spec)));
   if (absent.length > 0) {
@@ -156,7 +162,7 @@ function requireRequested(verb: string, request: Request, now: TreeState): void 
   if (absent.length > 0) throw notInstalled(`cannot ${verb} ${absent.join(", ")}: not requested`, absent);
 }
 
-/** A package cannot be layered and overridden at once. Throws InvalidRequest. */
+/** A package cannot be layered and overridden at once. Throws Conflict. */
 function refuseBoth(request: Request, now: TreeState, lists: readonly TreeList[], given: readonly string[]): void {
   const names = new Set(lists.flatMap((list) => now[list].map(packageName)));
   const both = given.filter((spec) => names.has(packageName(spec)));

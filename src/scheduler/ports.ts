@@ -30,8 +30,10 @@ export interface RunFacts {
   /** Generation of the package lists after `refreshing`. */
   readonly listsGeneration?: string;
   readonly plan?: Plan;
-  /** The local packages that the addresses in the request stand for, after `refreshing`. */
-  readonly fetched?: readonly string[];
+  /** The local packages that addresses stand for, by address, after `refreshing`. */
+  readonly fetched?: Readonly<Record<string, string>>;
+  /** The commit that the revision in the request stands for, where `refreshing` had to look it up at a remote. */
+  readonly revisionCommit?: string;
   /** The layered commit after `assembling`, with what it holds. */
   readonly layer?: Layer;
   /** Ids of the deployments, in order, when `deploying` first began: a resumed one knows by them whether it had its effect. */

@@ -11,6 +11,11 @@ export function comesToWantNews(before: Request, now: Request): boolean {
 export function redoneFor({ request: before, facts, timings }: RunRow, request: Request, stage: Stage | null): "replan" | "refresh" | null {
   if (stage === null || stage === "refreshing") return null;
   if (comesToWantNews(before, request) && timings.findLast((timing) => timing.stage === "refreshing")?.cached === true) return "refresh";
-  const fits = before.packages.join() === request.packages.join() && stage === "downloading" && facts.plan?.changed === true;
+  const fits = named(before) === named(request) && stage === "downloading" && facts.plan?.changed === true;
   return fits ? null : "replan";
+}
+
+/** Everything that a request names and a plan is made of, as one text. */
+function named({ packages, locals = [], files = [] }: Request): string {
+  return JSON.stringify([packages, locals, files]);
 }

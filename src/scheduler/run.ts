@@ -289,7 +289,7 @@ export class Run {
     this.#locks.release();
     this.#plans += 1;
     if (this.#plans >= MAX_PLANS)
-      throw new AptOstreeError("Conflict", `cannot go on: the sysroot was changed ${MAX_PLANS} times while this was planned`);
+      throw new AptOstreeError("Conflict", `cannot go on: what it was planned on was changed ${MAX_PLANS} times meanwhile`);
     this.#record.forgetPlan();
     return "replan";
   }

@@ -67,6 +67,9 @@ describe("another base", () => {
     expect((await world.latest()).result?.timings.find(({ stage }) => stage === "assembling")?.cached).toBe(false);
     expect(again.origin).toMatchObject({ layerKey: origin.layerKey, requested: ["tool"] });
     expect(again.commit).toBe(commit);
+    await world.ok("cleanup", "--base");
+    await world.ok("reinstall");
+    expect((await world.next()).commit).toBe(commit);
     await world.failing(["reinstall", "bash"], { code: "NotInstalled", message: /cannot reinstall bash: not requested/ });
   });
 });

@@ -73,6 +73,16 @@ describe("overrides of the base", () => {
     await world.expectSound();
   });
 
+  test("may have the very version of what they replace", async () => {
+    await world.ok("override", "reset", "--all");
+    const version = (await world.packagesIn((await world.next()).directory, "netbase")).netbase?.replace("ii ", "") ?? "";
+    const deb = await makeDeb(world.host.layout.repos, netbase(version));
+    await world.ok("override", "replace", deb.replace(world.host.layout.repos, "/run/sandbox/repos"));
+    const next = await world.next();
+    expect(await readFile(join(next.directory, "usr/share/netbase-made"), "utf8")).toBe(`netbase ${version}\n`);
+    expect(next.origin.replacedLocal).toHaveLength(1);
+  });
+
   test("are refused for what is not of the base, for what no host can be without, and where more would go with it", async () => {
     await world.failing(["override", "remove", "tool"], { code: "NotInstalled", message: /not part of the base/ });
     await world.failing(["override", "remove", "ostree"], { code: "ProtectedPackage", message: /no deployment can be without/ });

@@ -169,6 +169,11 @@ describe("overrides", () => {
     expect(() => treeAfter(override("reset", "bash"), origin([]), BASE, "now")).toThrow(notInstalled("bash"));
   });
 
+  it("take packages out by their bare names", () => {
+    for (const spec of ["bash:amd64", "bash=5", "bash/trixie"])
+      expect(() => treeAfter(override("remove", spec), origin([]), BASE, "now"), spec).toThrow(expect.objectContaining({ code: "InvalidRequest" }));
+  });
+
   it("exclude a request for the same package", () => {
     const gone = treeAfter(override("remove", "bash"), origin([]), BASE, "now");
     expect(() => treeAfter(makeRequest("install", { packages: ["bash"] }), gone, BASE, "now")).toThrow(expect.objectContaining({ code: "Conflict" }));
@@ -195,6 +200,8 @@ describe("another base", () => {
     expect(chooseBase(makeRequest("rebase", { refspec: "other" }), origin([]))).toEqual({ refspec: "other" });
     expect(chooseBase(makeRequest("rebase", { refspec: "other", revision: "1.2" }), origin([]))).toEqual({ refspec: "other", revision: "1.2" });
     expect(chooseBase(makeRequest("deploy", { revision: "1.2" }), origin([]))).toEqual({ refspec: "debian:debian/13", revision: "1.2" });
+    const unfollowing = { ...origin([]), refspec: "" };
+    expect(() => chooseBase(makeRequest("deploy", { revision: "1.2" }), unfollowing)).toThrow(expect.objectContaining({ code: "NotFound" }));
     expect(chooseBase(makeRequest("rebase", { followsApt: true }), origin([]))).toEqual({ commit: "now" });
     expect(treeAfter(makeRequest("rebase", { refspec: "other", followsApt: true }), origin(["vim"]), BASE, "new")).toEqual({
       ...state(["vim"], "new"),

@@ -24,7 +24,7 @@ import { inPlace, type Place } from "../layer/place.ts";
 import { installPackages } from "../layer/run.ts";
 import { tidyLayer } from "../layer/tidy.ts";
 import { scanUpper, stripOverlayAttributes } from "../layer/upper.ts";
-import { requireKept, touchKept } from "../local/kept.ts";
+import { requireKept } from "../local/kept.ts";
 import { holdBase, layerRef, readRef } from "../ostree/refs.ts";
 import { captureVar } from "../var.ts";
 import { requirePlan } from "./download.ts";
@@ -80,7 +80,6 @@ async function assembleIn(place: Place, context: EngineContext, input: StageInpu
   const facts = await context.commits.facts(plan.baseCommit);
   const to = treeOfPlan(plan);
   await requireKept(context.paths, [...to.requestedLocal, ...to.replacedLocal]);
-  await touchKept(context.paths, [...to.requestedLocal, ...to.replacedLocal]);
   const { workspace } = place;
   const words = wordsFor(to, plan.inactive);
   const tree = workTree(workspace.directory);
@@ -120,8 +119,9 @@ async function assembleIn(place: Place, context: EngineContext, input: StageInpu
       io.message("warning", `the account ${name} has another number than before, as that is taken: what it has in /var must be given to it by hand`);
     const scan = await scanUpper(tree.upper, baseTree);
     await checkLayer(tree, scan);
-    const { layered, removed } = await changedPackages(baseTree, tree.upper);
-    requirePlanned(plan, layered, removed);
+    const change = await changedPackages(baseTree, tree.upper);
+    requirePlanned(plan, change);
+    const { layered } = change;
     await stripOverlayAttributes(scan);
     await captureAccounts(tree.upper, baseTree);
     await captureVar({ var: tree.var, root: tree.upper, base: baseTree, etc: "usr/etc", files: LAYER_TMPFILES, doing: "commit the layer" });
@@ -148,11 +148,17 @@ function archiveBytes(plan: Plan): number {
 }
 
 /** What was approved is what is there: apt's second decision must be its first. Throws Conflict. */
-function requirePlanned(plan: Plan, layered: readonly InstalledPackage[], removed: readonly string[]): void {
+function requirePlanned(plan: Plan, { before, layered, removed }: PackageSets): void {
   const { requestedLocal, replacedLocal } = treeOfPlan(plan);
   const locals = [...requestedLocal, ...replacedLocal].filter((local) => !plan.inactive.includes(local));
+  // A local package may have the version of the one of the base that it replaces.
+  const unchanged = new Set(before.map(nameOfPackage));
   const archives = plan.archives.map(({ fileName }) => nameOfPackage(packageOfArchive(fileName)));
-  const planned = new Set([...archives, ...locals.map(localTitle), ...(plan.removals ?? []).map((name) => `no ${name.replace(/:.*$/, "")}`)]);
+  const planned = new Set([
+    ...archives,
+    ...locals.map(localTitle).filter((title) => !unchanged.has(title)),
+    ...(plan.removals ?? []).map((name) => `no ${name.replace(/:.*$/, "")}`),
+  ]);
   const found = new Set([...layered.map((p) => nameOfPackage(p)), ...removed.map((name) => `no ${name}`)]);
   const differing = [...[...found].filter((one) => !planned.has(one)), ...[...planned].filter((one) => !found.has(one))].sort();
   if (differing.length === 0) return;
@@ -178,13 +184,21 @@ function nameOfPackage({ name, version }: InstalledPackage): string {
   return `${name} ${version}`;
 }
 
+/** The packages of a base and of the tree that is layered on it. */
+interface PackageSets {
+  readonly before: readonly InstalledPackage[];
+  readonly layered: readonly InstalledPackage[];
+  readonly removed: readonly string[];
+}
+
 /** What dpkg has in the layered tree that the base has not, or not so; and the names of which the base has a package and the tree none. */
-async function changedPackages(baseTree: string, upper: string): Promise<{ layered: InstalledPackage[]; removed: string[] }> {
+async function changedPackages(baseTree: string, upper: string): Promise<PackageSets> {
   const [before, after] = await Promise.all([listPackages(join(baseTree, DPKG_ADMIN_DIR)), listPackages(join(upper, DPKG_ADMIN_DIR))]);
   const changes = diffPackages(before, after);
   const coming = changes.filter(({ to }) => to !== "");
   const names = new Set(coming.map(({ name }) => name));
   return {
+    before,
     layered: coming.map(({ name, architecture, to }) => ({ name, architecture, version: to })),
     removed: changes.filter(({ name, to }) => to === "" && !names.has(name)).map(({ name }) => name),
   };

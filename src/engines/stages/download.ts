@@ -19,7 +19,7 @@ export function downloadStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const plan = requirePlan(input.facts);
     const { downloadConcurrency } = context.settings;
-    const remembered = plan.layerKey !== "" && (await readRef(context.paths, layerRef(plan.layerKey))) !== null;
+    const remembered = plan.rebuild !== true && plan.layerKey !== "" && (await readRef(context.paths, layerRef(plan.layerKey))) !== null;
     if (plan.archives.length === 0 || remembered) return { facts: { outcome: outcomeOf(plan, 0, 0) }, cached: true, verdict: "proceed" };
     const root = {
       baseTree: await context.bases.ensure(plan.baseCommit),

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { type Archive, diffPackages, digestOf, type InstalledPackage, type Plan, planDigest } from "../../model/plan.ts";
-import { titleOf } from "../../model/request.ts";
+import { isAddress, titleOf } from "../../model/request.ts";
 import type { Deployment } from "../../model/sysroot.ts";
 import type { Request, UndoOf } from "../../model/transaction.ts";
 import { type TreeState, treeStateOf } from "../../model/tree.ts";
@@ -15,6 +15,7 @@ import { hasWords, wordsFor } from "../apt/words.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
 import { readAnswers } from "../debconf.ts";
 import { DPKG_ADMIN_DIR, listPackages } from "../dpkg.ts";
+import { requireKept, touchKept } from "../local/kept.ts";
 import { findRevision } from "../ostree/revision.ts";
 import { deploymentDir } from "../paths.ts";
 import { plannedPackages } from "./planned.ts";
@@ -30,14 +31,19 @@ export function planStage(context: EngineContext): StageEngine {
     const { request } = input;
     const merge = requireMergeDeployment(input.snapshot);
     const from = treeStateOf(merge.origin);
-    const baseCommit = await targetBase(context, request, from);
+    const addresses = (request.files ?? []).filter(isAddress);
+    const { fetched = {} } = input.facts;
+    // Whoever joined the run meanwhile may have brought an address.
+    if (addresses.some((address) => fetched[address] === undefined)) return { facts: {}, cached: false, verdict: "refresh" };
+    const baseCommit = await targetBase(context, input, from);
     io.progress(0.05, "preparing the base tree");
     const baseTree = await context.bases.ensure(baseCommit);
     const base = await listPackages(join(baseTree, DPKG_ADMIN_DIR));
     const already = request.packages.filter((spec) => satisfies(base, spec));
     if (already.length > 0 && request.kind === "install") io.message("info", `the base already has ${already.join(", ")}`);
-    const to = treeAfter(request, from, base, baseCommit, [...(request.locals ?? []), ...(input.facts.fetched ?? [])]);
+    const to = treeAfter(request, from, base, baseCommit, [...(request.locals ?? []), ...addresses.flatMap((address) => fetched[address] ?? [])]);
     const inactive = inactiveOf(to, base);
+    await requireLocals(context, request, to);
     const listsGeneration = (await usableLists(context.paths, input.facts.listsGeneration)) ?? "";
     io.progress(0.2, "resolving dependencies");
     const solution = hasWords(wordsFor(to, inactive))
@@ -99,19 +105,31 @@ function requireApproved({ plan: approved }: Request, plan: Plan): void {
 }
 
 /** The commit of the base that the request aims at. Throws NotFound, and Conflict for an undo whose base the repository has no more. */
-async function targetBase(context: EngineContext, request: Request, now: TreeState): Promise<string> {
+async function targetBase(context: EngineContext, { request, facts }: StageInput, now: TreeState): Promise<string> {
   const choice = chooseBase(request, now);
   if ("commit" in choice) {
     if (request.undo !== undefined && choice.commit !== now.baseCommit) await requireBase(context, request.undo, choice.commit);
     return choice.commit;
   }
   const { refspec, revision } = choice;
-  if (revision !== undefined) return await findRevision(context.paths, refspec, revision);
+  if (revision !== undefined) return facts.revisionCommit ?? (await findRevision(context.paths, refspec, revision));
   const commit = await context.commits.resolve(refspec);
   if (commit !== null) return commit;
   if (request.kind === "prefetch") return now.baseCommit;
   const which = request.kind === "rebase" ? "" : ", which the deployment follows";
   throw new AptOstreeError("NotFound", `cannot ${request.kind}: the repository has no ref ${refspec}${which}`);
+}
+
+/** Local packages that no deployment is made from any more may have been cleaned up. Throws NotFound, and Conflict for an undo. */
+async function requireLocals({ paths }: EngineContext, { undo }: Request, { requestedLocal, replacedLocal }: TreeState): Promise<void> {
+  const locals = [...requestedLocal, ...replacedLocal];
+  try {
+    await requireKept(paths, locals);
+    await touchKept(paths, locals);
+  } catch (error) {
+    if (undo === undefined || !(error instanceof AptOstreeError) || error.code !== "NotFound") throw error;
+    throw noLongerApplies(undo, `a file that was kept for it is gone: ${locals.join(", ")}`, { packages: locals });
+  }
 }
 
 /** A base that no deployment was built on any more may have been cleaned up. */

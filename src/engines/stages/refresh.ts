@@ -2,7 +2,7 @@
 import { isAddress } from "../../model/request.ts";
 import type { Request } from "../../model/transaction.ts";
 import { chooseBase } from "../../model/treeafter.ts";
-import type { StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
+import type { RunFacts, StageEngine, StageInput, StageIo, StageOutput } from "../../scheduler/ports.ts";
 import { currentLists, listsCheckedMs, listsDir } from "../apt/lists.ts";
 import { proxiesOf } from "../apt/proxy.ts";
 import { aptCacheDir } from "../apt/readroot.ts";
@@ -10,9 +10,7 @@ import { refreshLists } from "../apt/refresh.ts";
 import { withoutCredentials } from "../apt/uri.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
 import { fetchAddress } from "../local/address.ts";
-import { ostreePull } from "../ostree/ostree.ts";
-import { holdBase } from "../ostree/refs.ts";
-import { findRevision } from "../ostree/revision.ts";
+import { pullBase } from "../ostree/pull.ts";
 
 /** A prefetch takes lists that were found fresh within this time, and then the base that was pulled with them. */
 const PREFETCH_FRESH_MS = 15 * 60_000;
@@ -25,20 +23,22 @@ export function refreshStage(context: EngineContext): StageEngine {
   return async (input: StageInput, io: StageIo): Promise<StageOutput> => {
     const { kind } = input.request;
     const deployment = requireMergeDeployment(input.snapshot);
-    const facts = { fetched: await fetchAddresses(context, input, io) };
+    const fetched = await fetchAddresses(context, input, io);
+    const facts: RunFacts = Object.keys(fetched).length === 0 ? {} : { fetched };
     const current = await currentLists(context.paths);
     const fresh = kind === "prefetch" && Date.now() - (await listsCheckedMs(context.paths)) < PREFETCH_FRESH_MS;
     const wanted = WANTS_NEWS.has(kind) || (kind === "prefetch" && !fresh);
     const choice = kind === "undo" ? null : chooseBase(input.request, deployment.origin);
     const pulls = choice !== null && "refspec" in choice && (wanted || choice.revision !== undefined);
-    if (pulls) await pullBase(context, choice.refspec, choice.revision, io);
+    const found = pulls ? await pullBase(context, choice.refspec, choice.revision, io) : null;
+    const based = { ...facts, ...(found === null ? {} : { revisionCommit: found }) };
     if (current !== null && !wanted) {
-      const cached = !pulls && facts.fetched.length === 0;
-      return { facts: { ...facts, listsGeneration: current }, cached, verdict: "proceed" };
+      const cached = !pulls && facts.fetched === undefined;
+      return { facts: { ...based, listsGeneration: current }, cached, verdict: "proceed" };
     }
     io.progress(0.2, "refreshing package lists");
     const baseTree = await context.bases.ensure(deployment.origin.baseCommit);
-    let fetched = 0;
+    let lines = 0;
     const { generation, changed } = await refreshLists(context.paths, {
       baseTree,
       baseCommit: deployment.origin.baseCommit,
@@ -49,46 +49,24 @@ export function refreshStage(context: EngineContext): StageEngine {
       timeoutMs: context.settings.refreshTimeoutMs,
       onLine: (line) => {
         if (!/^(Get|Hit|Ign):/.test(line)) return;
-        fetched += 1;
-        io.progress(1 - 0.8 * 0.8 ** fetched, line.replace(/^(Get|Hit|Ign):\d+ /, "").replace(/^\S+:\/\/(\S+@)?/, ""));
+        lines += 1;
+        io.progress(1 - 0.8 * 0.8 ** lines, line.replace(/^(Get|Hit|Ign):\d+ /, "").replace(/^\S+:\/\/(\S+@)?/, ""));
       },
     });
     const summary = changed ? "the package lists are up to date now" : "the package lists were up to date";
     return {
-      facts: { ...facts, listsGeneration: generation, outcome: { changed, commit: "", staged: false, diff: [], summary } },
+      facts: { ...based, listsGeneration: generation, outcome: { changed, commit: "", staged: false, diff: [], summary } },
       cached: !changed,
       verdict: "proceed",
     };
   };
 }
 
-/**
- * Pulls a base from its remote; a local ref is where its publisher put it. Of a revision the history is looked at first, commits without
- * their files, and then only that commit is pulled.
- */
-async function pullBase(context: EngineContext, refspec: string, revision: string | undefined, io: StageIo): Promise<void> {
-  const [remote, ref] = refspec.includes(":") ? refspec.split(":", 2) : [undefined, refspec];
-  if (remote === undefined || ref === undefined) return;
-  io.progress(0, `pulling ${refspec}`);
-  const options = {
-    signal: io.signal,
-    awaited: io.awaited,
-    onLine: (line: string) => {
-      const percent = /(\d+)%/.exec(line)?.[1];
-      if (percent !== undefined) io.progress((0.2 * Number(percent)) / 100, `pulling ${refspec}`);
-    },
-  };
-  if (revision === undefined) return await ostreePull(context.paths, remote, [ref], options);
-  await ostreePull(context.paths, remote, ["--commit-metadata-only", "--depth=-1", ref], options);
-  const commit = await findRevision(context.paths, refspec, revision);
-  await ostreePull(context.paths, remote, [commit], options);
-  await holdBase(context.paths, commit);
-}
-
-/** Fetches the packages whose addresses the request gives; the local packages that they are. */
-async function fetchAddresses(context: EngineContext, input: StageInput, io: StageIo): Promise<readonly string[]> {
-  const addresses = (input.request.files ?? []).filter(isAddress);
-  if (addresses.length === 0) return [];
+/** Fetches the packages whose addresses the request gives, each once for a run; the local packages that they are, by address. */
+async function fetchAddresses(context: EngineContext, input: StageInput, io: StageIo): Promise<Readonly<Record<string, string>>> {
+  const fetched: Record<string, string> = { ...input.facts.fetched };
+  const addresses = (input.request.files ?? []).filter((file) => isAddress(file) && !Object.hasOwn(fetched, file));
+  if (addresses.length === 0) return fetched;
   const { baseCommit } = requireMergeDeployment(input.snapshot).origin;
   const lists = (await currentLists(context.paths)) ?? "";
   const proxyFor = proxiesOf({
@@ -98,11 +76,10 @@ async function fetchAddresses(context: EngineContext, input: StageInput, io: Sta
     cache: await aptCacheDir(context.paths, lists, baseCommit),
     purpose: "plan",
   });
-  const fetched: string[] = [];
   for (const address of addresses) {
     const { stallTimeoutMs } = context.settings;
     const onBytes = (done: number, total: number): void => io.progress(0.1, `fetching ${withoutCredentials(address)}`, { done, total });
-    fetched.push(await fetchAddress(context.paths, address, { proxyFor, stallTimeoutMs, signal: io.signal, onBytes }));
+    fetched[address] = await fetchAddress(context.paths, address, { proxyFor, stallTimeoutMs, signal: io.signal, onBytes });
   }
-  return [...new Set(fetched)].sort();
+  return fetched;
 }
