@@ -87,17 +87,15 @@ export const MEETINGS: Readonly<Record<Kind, Row>> = {
 };
 
 /**
- * What becomes of a newcomer that meets a request which is there. Requests of one kind whose options differ have nothing in common, and
- * what only tries out, or does one certain plan, shares with its like alone.
+ * What becomes of a newcomer that meets a request which is there. Requests of one kind whose options differ share nothing, nor does what
+ * only tries out, or does one certain plan, but with its like; they keep their order all the same where they exclude each other.
  */
 export function meet(there: Request, newcomer: Request): Meeting {
-  if (isCertain(there) || isCertain(newcomer)) {
-    if (there.kind === newcomer.kind && sameOptions(there, newcomer) && holds("equal", there, newcomer)) return "join";
-    const dry = there.dryRun === true || newcomer.dryRun === true;
-    return !dry && byTable(there, newcomer) === "conflict" ? "conflict" : "queue";
-  }
-  if (there.kind === newcomer.kind && !sameOptions(there, newcomer)) return "queue";
-  return byTable(there, newcomer);
+  const alike = there.kind === newcomer.kind && sameOptions(there, newcomer);
+  const certain = isCertain(there) || isCertain(newcomer);
+  if (certain ? alike && holds("equal", there, newcomer) : alike || there.kind !== newcomer.kind) return certain ? "join" : byTable(there, newcomer);
+  const dry = there.dryRun === true || newcomer.dryRun === true;
+  return !dry && byTable(there, newcomer) === "conflict" ? "conflict" : "queue";
 }
 
 function byTable(there: Request, newcomer: Request): Meeting {

@@ -112,6 +112,13 @@ describe("requests that meet", () => {
     }
   });
 
+  it("keep their order where they contradict each other, whatever their options", () => {
+    const install = (values: object) => makeRequest("install", { packages: ["vim=1"], ...values });
+    expect(meet(install({ scriptNetwork: true }), makeRequest("install", { packages: ["vim=2"] }))).toBe("conflict");
+    expect(meet(makeRequest("rebase", { refspec: "a", scriptNetwork: true }), makeRequest("rebase", { refspec: "b" }))).toBe("conflict");
+    expect(meet(install({ scriptNetwork: true }), install({}))).toBe("queue");
+  });
+
   it("keep what was asked with other options apart", () => {
     for (const [a, b] of pairs) if (a.kind === b.kind && a.idempotent !== b.idempotent) expect(shares(a, b)).toBe(false);
   });
