@@ -113,6 +113,17 @@ export function makeRequest(kind: string, values: RequestValues = {}): Request {
   return { kind, packages, targets: targets as Request["targets"], idempotent: values.idempotent === true, ...given };
 }
 
+/** Keys of a journalled request that this daemon obeys; what it does not know could turn into something else than what was asked for. */
+const KNOWN_KEYS: ReadonlySet<string> = new Set<keyof Request>([
+  ...(["kind", "packages", "targets", "idempotent", "files", "locals", "action", "refspec", "revision"] as const),
+  ...(["followsApt", "dryRun", "plan", "scriptNetwork", "undoes", "undo"] as const),
+]);
+
+/** Whether this daemon knows everything that a request of the journal asks for: a newer one may have written it before a rollback. */
+export function isKnown(request: Request): boolean {
+  return isOneOf(KINDS, request.kind) && Object.keys(request).every((key) => KNOWN_KEYS.has(key));
+}
+
 /** A request as a command line, for people. */
 export function titleOf(request: Request): string {
   const { kind, action, undoes, refspec, revision, packages, files = [], targets } = request;

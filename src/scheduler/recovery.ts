@@ -1,5 +1,6 @@
 /** Taking up what a dead daemon left: each run is finished, undone or forgotten, and each transaction is answered. */
-import { toErrorValue } from "../model/errors.ts";
+import { AptOstreeError, toErrorValue } from "../model/errors.ts";
+import { isKnown } from "../model/request.ts";
 import { isFinal } from "../model/transaction.ts";
 import type { Admission } from "./admission.ts";
 import { isServed } from "./board.ts";
@@ -48,6 +49,8 @@ async function resume(parts: RecoveryParts, found: RunRow, transactions: readonl
     run.abandon();
     return null;
   }
+  const foreign = [found, ...transactions].some(({ request }) => !isKnown(request));
+  if (foreign) return await endForeign(parts, found, transactions);
   const begun = found.state !== "queued";
   const row = await cleanFirst(parts, { ...found, resumed: found.resumed + (begun ? 1 : 0) });
   const [first] = transactions;
@@ -65,6 +68,22 @@ async function resume(parts: RecoveryParts, found: RunRow, transactions: readonl
   if (begun) parts.onResumed();
   log.info({ run: row.id, state: row.state, resumed: row.resumed }, "run taken up again");
   return { run, members };
+}
+
+/** Ends what a newer daemon was asked for, and this one does not understand: nothing of it is carried out by guess. */
+async function endForeign(parts: RecoveryParts, found: RunRow, transactions: readonly TransactionRow[]): Promise<null> {
+  const { journal, log } = parts;
+  await cleanFirst(parts, found);
+  const id = transactions[0]?.id ?? found.id;
+  const why = "a newer apt-ostreed was asked for what this one does not know; ask this one";
+  const error = new AptOstreeError("JournalTooNew", `cannot take up transaction ${id}: ${why}`).toValue();
+  await journal.endRun(
+    { ...found, state: "failed", error },
+    [],
+    transactions.map((row) => ({ ...row, state: "failed" as const, error, endedMs: Date.now() })),
+  );
+  log.error({ run: found.id, transaction: id }, why);
+  return null;
 }
 
 /** Removes what the dead daemon left of a run. Where that cannot be, the run fails; the daemon serves all the same. */

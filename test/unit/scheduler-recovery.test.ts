@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import Sqlite from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AptOstreeError } from "../../src/model/errors.ts";
 import { type Kind, STAGES_OF, type Stage } from "../../src/model/transaction.ts";
@@ -108,6 +109,21 @@ describe("a daemon that finds a run of a dead one", () => {
       expect(world.count("assembling")).toBe(isLost ? 2 : 1);
     });
   }
+
+  it("carries nothing out by guess that a newer daemon was asked for", async () => {
+    for (const foreign of [{ kind: "install", packages: ["vim"], targets: [], idempotent: false, pretend: true }, { kind: "transmogrify" }]) {
+      const { id } = await dieIn("planning");
+      await running?.kill();
+      const database = new Sqlite(join(directory, "journal.db"));
+      for (const table of ["run", "tx"]) database.prepare(`update ${table} set request = ? where request like '%vim%'`).run(JSON.stringify(foreign));
+      database.close();
+      world.log.length = 0;
+      const next = await start();
+      expect((await next.journal.transaction(id))?.row).toMatchObject({ state: "failed", error: { code: "JournalTooNew" } });
+      expect(world.log.filter((line) => !line.startsWith("clean"))).toEqual([]);
+      expect((await next.ended(await next.submit("install", ["vim"]))).state).toBe("finished");
+    }
+  });
 
   it("ends the transactions of a run that had ended before they could", async () => {
     for (const outcome of ["finished", "failed", "cancelled"] as const) {
