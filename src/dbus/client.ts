@@ -22,6 +22,8 @@ const PATIENCE_MS = 60_000;
 const READING_MS = 300_000;
 /** How soon a daemon that left is asked again where the bus says nothing new. */
 const RETRY_MS = 1000;
+/** The longest that the daemon may take to copy the files of a request. */
+const KEEPING_MS = 600_000;
 const OWNER_CHANGES = `type='signal',sender='${DRIVER.destination}',interface='${DRIVER.interface}',member='NameOwnerChanged',arg0='${BUS_NAME}'`;
 
 export type { LockReport };
@@ -104,7 +106,9 @@ export class DaemonClient {
 
   /** Asks for a change and gives the transaction's id. */
   async submit(submission: Submission): Promise<string> {
-    const [id] = await this.#call(MANAGER, "Submit", [JSON.stringify(submission)], true);
+    // The daemon keeps copies of files before it answers.
+    const timeoutMs = (submission.files ?? []).length > 0 ? KEEPING_MS : this.#options.callTimeoutMs;
+    const [id] = await this.#call(MANAGER, "Submit", [JSON.stringify(submission)], true, timeoutMs);
     return id as string;
   }
 

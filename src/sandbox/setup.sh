@@ -52,7 +52,7 @@ unlock() {
 }
 
 install_debian_packages() {
-  wanted="ostree bubblewrap mmdebstrap dbus-daemon attr e2fsprogs python3 python3-dbus strace util-linux make g++ gpg gpg-agent gpgconf"
+  wanted="ostree bubblewrap mmdebstrap dbus-daemon attr e2fsprogs python3 python3-dbus strace util-linux procps systemd openssl make g++ gpg gpg-agent gpgconf"
   # The native module needs the headers of the Node that runs: its own, else those of Debian's nodejs.
   [ -e "$node_prefix/include/node/node.h" ] || wanted="$wanted libnode-dev"
   installed=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $wanted 2>/dev/null | sed -n 's/^ii *//p' | tr '\n' ' ')"
