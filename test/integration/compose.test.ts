@@ -217,6 +217,8 @@ describe("a composed tree", () => {
     const etc = await readdir(join(tree, "usr/etc"));
     for (const name of ["hostname", "resolv.conf", "passwd-", "shadow-", ".pwd.lock", ".updated"]) expect(etc).not.toContain(name);
     expect((await readdir(join(tree, "usr/etc/ssh"))).filter((name) => name.startsWith("ssh_host"))).toEqual([]);
+    const atBoot = await readdir(join(tree, "usr/lib/systemd/system/sysinit.target.wants"));
+    expect(atBoot).toEqual(expect.arrayContaining(["apt-ostree-accounts.service", "apt-ostree-secret-openssh-server.service"]));
     expect(await readdir(join(tree, "usr/etc/apt/apt.conf.d"))).not.toContain("99mmdebstrap");
     expect(
       (await readFile(join(tree, "usr/etc/passwd"), "utf8"))
