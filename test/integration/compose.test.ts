@@ -13,7 +13,7 @@ import type { AptOstreeError } from "../../src/model/errors.ts";
 import { parseLockFile } from "../../src/model/lockfile.ts";
 import { createSysroot, removeTree as removeSysroot } from "../../src/sandbox/sysroot.ts";
 
-const COMPOSE_TIMEOUT_MS = 300_000;
+const COMPOSE_TIMEOUT_MS = 600_000;
 
 /** As small as a tree that boots can be, with a package that makes keys of its own, and something in each odd place. */
 const TREEFILE = `
@@ -267,21 +267,17 @@ describe("composing again", () => {
   it("from its lock file gives the same tree, bit for bit, from cached archives", { timeout: COMPOSE_TIMEOUT_MS }, async () => {
     const events: string[] = [];
     const lockfile = await writtenLock((text) => text);
-    const options = { treefile, repo, lockfile, cacheDir: join(directory, "cache"), force: true };
+    const elsewhere = join(directory, "locked");
+    const options = { treefile, repo: elsewhere, lockfile, cacheDir: join(directory, "cache") };
     const locked = await composeTree({ ...options, onLine: (line) => events.push(line) });
-    expect(locked.cached).toBe(false);
-    expect((await exec("ostree", [`--repo=${repo}`, "diff", composed.commit, locked.commit])).stdout).toBe("");
-    const contents = await Promise.all(
-      [composed.commit, locked.commit].map(
-        async (commit) => /ContentChecksum: +(\S+)/.exec((await exec("ostree", [`--repo=${repo}`, "show", commit])).stdout)?.[1],
-      ),
-    );
-    expect(contents[0]).toBe(contents[1]);
-    expect(await lockFileOf(repo, locked.commit)).toBe(await readFile(lockfile, "utf8"));
-    expect(await readFile(join(repo, "extensions/apt-ostree/compose/log"), "utf8")).not.toMatch(/^Get:.* openssh-server /m);
+    const contentOf = async (where: string, commit: string): Promise<string | undefined> =>
+      /ContentChecksum: +(\S+)/.exec((await exec("ostree", [`--repo=${where}`, "show", commit])).stdout)?.[1];
+    expect(await contentOf(elsewhere, locked.commit)).toBe(await contentOf(repo, composed.commit));
+    expect(await lockFileOf(elsewhere, locked.commit)).toBe(await readFile(lockfile, "utf8"));
+    expect(await readFile(join(elsewhere, "extensions/apt-ostree/compose/log"), "utf8")).not.toMatch(/^Get:.* openssh-server /m);
     expect(events).toContain(`Composing ${composed.ref}: bootstrapping`);
     expect(events.at(-1)).toMatch(/committing done in \d/);
-    expect(await composeTree({ ...options, force: false })).toMatchObject({ cached: true, commit: locked.commit });
+    expect(await composeTree(options)).toMatchObject({ cached: true, commit: locked.commit });
   });
 });
 
@@ -393,7 +389,7 @@ describe("a compose that cannot be", () => {
     await mkdir(left, { recursive: true });
     await writeFile(join(left, "fixed"), "");
     await exec("chattr", ["+i", join(left, "fixed")]);
-    expect(await composeTree({ treefile, repo, lockfile: await writtenLock((text) => text) })).toMatchObject({ cached: true });
+    expect(await composeTree({ treefile, repo })).toMatchObject({ cached: true });
     expect((await readdir(join(repo, "extensions/apt-ostree/compose"))).sort()).toEqual(["lock", "log"]);
   });
 });
