@@ -108,6 +108,12 @@ export const EXCEPTIONS: readonly Exception[] = [
     compared: (content) => content.toString("utf8").replace(/^(MY_HOSTID|DAY)=.*$|^\d+ \d+ /gm, ""),
   },
   {
+    name: "initramfs",
+    paths: /^usr\/lib\/modules\/[^/]+\/initramfs\.img$/,
+    kinds: ["content", "extra"],
+    why: "the deployment's own, made anew when something in it changes; apt's is in /boot",
+  },
+  {
     name: "bytecode",
     paths: /\.pyc$/,
     kinds: ["content"],
@@ -142,7 +148,9 @@ export const EXCEPTIONS: readonly Exception[] = [
   {
     name: "secrets",
     paths: {
-      test: (path) => path === "var/lib/rabbitmq/.erlang.cookie" || (path.startsWith("etc/") && secretOf(path.slice("etc/".length)) !== undefined),
+      test: (path) =>
+        /^var\/lib\/(rabbitmq\/\.erlang\.cookie|dkms\/mok\.(key|pub))$/.test(path) ||
+        (path.startsWith("etc/") && secretOf(path.slice("etc/".length)) !== undefined),
     },
     kinds: ["missing"],
     why: "what is secret to one host must be in no commit; the first boot makes it",

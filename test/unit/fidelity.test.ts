@@ -149,6 +149,10 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
     covered: [difference("etc/popularity-contest.conf"), difference("etc/cron.d/popularity-contest")],
     not: [difference("etc/popularity-contest.conf", "missing"), difference("etc/cron.d/tool")],
   },
+  initramfs: {
+    covered: [difference("usr/lib/modules/6.12.1-amd64/initramfs.img")],
+    not: [difference("usr/lib/modules/6.12.1-amd64/initramfs.img", "missing"), difference("usr/lib/modules/6.12.1-amd64/vmlinuz")],
+  },
   bytecode: {
     covered: [difference("usr/lib/python3/dist-packages/__pycache__/tool.cpython-313.pyc")],
     not: [
@@ -169,7 +173,11 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
     not: [difference("var/lib/mysql/ibdata1", "missing"), difference("etc/postgresql/17/main/postgresql.conf")],
   },
   secrets: {
-    covered: [difference("etc/ssh/ssh_host_rsa_key", "missing"), difference("etc/ssl/private/ssl-cert-snakeoil.key", "missing")],
+    covered: [
+      difference("etc/ssh/ssh_host_rsa_key", "missing"),
+      difference("var/lib/dkms/mok.key", "missing"),
+      difference("etc/ssl/private/ssl-cert-snakeoil.key", "missing"),
+    ],
     not: [
       difference("etc/ssh/ssh_host_rsa_key"),
       difference("etc/ssh/sshd_config", "missing"),
