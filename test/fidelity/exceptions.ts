@@ -12,8 +12,8 @@ export interface Exception {
   readonly paths: Pick<RegExp, "test">;
   readonly kinds: readonly DifferenceKind[];
   readonly why: string;
-  /** For links: where the one of plain apt leads. */
-  readonly target?: RegExp;
+  /** Where more than the path decides. */
+  readonly when?: (path: string, plain: ListedTree, layered: ListedTree) => boolean;
   /** For "content": what is compared instead of the bytes; anything goes where it is absent. */
   readonly compared?: (content: Buffer) => string;
 }
@@ -108,10 +108,38 @@ export const EXCEPTIONS: readonly Exception[] = [
     compared: (content) => content.toString("utf8").replace(/^(MY_HOSTID|DAY)=.*$|^\d+ \d+ /gm, ""),
   },
   {
+    name: "kernel-files",
+    paths: /^usr\/lib\/modules\/[^/]+\/(vmlinuz|initramfs\.img|config|System\.map)$/,
+    kinds: ["extra"],
+    why: "ostree takes a kernel from the directory of its modules",
+  },
+  {
     name: "initramfs",
     paths: /^usr\/lib\/modules\/[^/]+\/initramfs\.img$/,
-    kinds: ["content", "extra"],
+    kinds: ["content"],
     why: "the deployment's own, made anew when something in it changes; apt's is in /boot",
+  },
+  {
+    name: "boot",
+    paths: /^(boot\/(vmlinuz|initrd\.img|config|System\.map)-[^/]+|(vmlinuz|initrd\.img)(\.old)?)$/,
+    kinds: ["missing"],
+    why: "/boot belongs to ostree, which writes kernels there when it deploys",
+  },
+  {
+    name: "one-kernel",
+    paths: /^usr\/lib\/modules\/[^/]+(\/|$)/,
+    kinds: ["missing"],
+    why: "ostree boots the first kernel of a tree that it finds, so the base's gives way to a layered one",
+    when: (path, _plain, layered) => {
+      const [kernel = ""] = /^usr\/lib\/modules\/[^/]+/.exec(path) ?? [];
+      return !layered.entries.has(kernel) && [...layered.entries.keys()].some((one) => /^usr\/lib\/modules\/[^/]+\/vmlinuz$/.test(one));
+    },
+  },
+  {
+    name: "etckeeper",
+    paths: /^etc\/\.git\/(index|logs\/|refs\/heads\/|objects\/)/,
+    kinds: ["content", "missing", "extra"],
+    why: "etckeeper's history begins at the moment of the installation, with what /etc held then",
   },
   {
     name: "bytecode",
@@ -165,7 +193,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     name: "secret-names",
     paths: /^etc\/ssl\/certs\/[0-9a-f]{8}\.\d$/,
     kinds: ["missing"],
-    target: /(^|\/)ssl-cert-snakeoil\.pem$/,
+    when: (path, plain) => /(^|\/)ssl-cert-snakeoil\.pem$/.test(plain.entries.get(path)?.target ?? ""),
     why: "a link to a certificate that is secret to one host, named by its hash",
   },
 ];
@@ -190,7 +218,7 @@ export function uncovered(
 /** Whether an exception allows a difference. */
 export function covers(exception: Exception, { path, kind, plain, layered }: Difference, one: ListedTree, other: ListedTree): boolean {
   if (!exception.kinds.includes(kind) || !exception.paths.test(path)) return false;
-  if (exception.target !== undefined && !exception.target.test(one.entries.get(path)?.target ?? "")) return false;
+  if (exception.when !== undefined && !exception.when(path, one, other)) return false;
   if (kind !== "content" || exception.compared === undefined || plain === null || layered === null) return true;
   return exception.compared(readFileSync(join(one.directory, plain))) === exception.compared(readFileSync(join(other.directory, layered)));
 }

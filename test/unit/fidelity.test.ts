@@ -16,7 +16,12 @@ const link = (path: string, target: string): [string, Entry] => [
 ];
 const NOWHERE = {
   directory: "/nonexistent",
-  entries: new Map([link("etc/ssl/certs/62742064.0", "ssl-cert-snakeoil.pem"), link("etc/ssl/certs/002c0b4f.0", "GlobalSign_Root_R46.pem")]),
+  entries: new Map([
+    link("etc/ssl/certs/62742064.0", "ssl-cert-snakeoil.pem"),
+    link("etc/ssl/certs/002c0b4f.0", "GlobalSign_Root_R46.pem"),
+    link("usr/lib/modules/6.12.2-amd64", ""),
+    link("usr/lib/modules/6.12.2-amd64/vmlinuz", ""),
+  ]),
 };
 const difference = (path: string, kind: DifferenceKind = "content"): Difference => ({ path, kind, plain: null, layered: null });
 
@@ -152,6 +157,22 @@ const SAMPLES: Readonly<Record<string, { covered: readonly Difference[]; not: re
   initramfs: {
     covered: [difference("usr/lib/modules/6.12.1-amd64/initramfs.img")],
     not: [difference("usr/lib/modules/6.12.1-amd64/initramfs.img", "missing"), difference("usr/lib/modules/6.12.1-amd64/vmlinuz")],
+  },
+  "kernel-files": {
+    covered: [difference("usr/lib/modules/6.12.1-amd64/vmlinuz", "extra")],
+    not: [difference("usr/lib/modules/6.12.1-amd64/modules.dep", "extra")],
+  },
+  boot: {
+    covered: [difference("boot/vmlinuz-6.12.1-amd64", "missing"), difference("initrd.img.old", "missing")],
+    not: [difference("boot/memtest86+x64.bin", "missing"), difference("boot/vmlinuz-6.12.1-amd64", "extra")],
+  },
+  "one-kernel": {
+    covered: [difference("usr/lib/modules/6.12.1-amd64/modules.dep", "missing"), difference("usr/lib/modules/6.12.1-amd64", "missing")],
+    not: [difference("usr/lib/modules/6.12.2-amd64/modules.dep", "missing"), difference("usr/lib/modules", "missing")],
+  },
+  etckeeper: {
+    covered: [difference("etc/.git/index"), difference("etc/.git/objects/16/a0", "missing")],
+    not: [difference("etc/.git/config"), difference("etc/.gitignore", "missing")],
   },
   bytecode: {
     covered: [difference("usr/lib/python3/dist-packages/__pycache__/tool.cpython-313.pyc")],
