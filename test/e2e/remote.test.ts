@@ -84,6 +84,20 @@ describe("a base that follows a remote", () => {
     expect(await pulled()).toBe(commit);
   });
 
+  test("is deployed at a version of its history, which leaves to others what they follow", async () => {
+    const before = await pulled();
+    const older = await publishBase("14.3");
+    await publishBase("14.4");
+    await world.ok("deploy", "14.3");
+    expect(await world.next()).toMatchObject({ version: "14.3", origin: { refspec, baseCommit: older, requested: ["tool"] } });
+    expect(await pulled()).toBe(before);
+    await world.failing(["deploy", "99"], { code: "NotFound", message: /cannot find 99 in upstream:.*: its newest are 14\.4, 14\.3/ });
+    expect(await pulled()).toBe(before);
+    await world.ok("upgrade");
+    expect((await world.next()).version).toBe("14.4");
+    await world.expectSound();
+  });
+
   test("that cannot be reached fails the prefetch, and changes nothing", async () => {
     await sh(`mv ${UPSTREAM} ${UPSTREAM}.away`);
     await ageLists();
