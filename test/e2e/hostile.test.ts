@@ -45,7 +45,8 @@ describe("a package that", () => {
         "rm -rf /usr/share/doc/bash; ln -s dash /usr/share/doc/bash; rm /usr/lib/ssl/certs; mkdir /usr/lib/ssl/certs; echo x >/usr/lib/ssl/certs/x",
       ),
       evil("users", "adduser --system --group --quiet --home /var/lib/users newuser; install -d -o newuser -g newuser /var/lib/users"),
-      evil("bombs", "f() { f | f & }; f; i=0; while [ $i -lt 20 ]; do sleep 0.1; i=$((i + 1)); done; true | true"),
+      // A thousand processes at most: where this machine gives no control group, nothing but counting bounds them.
+      evil("bombs", "f() { [ $1 = 0 ] && exec sleep 2; f $(($1 - 1)) & f $(($1 - 1)) & wait; }; f 9; true | true"),
       evil("crowds", "for i in $(seq 400); do sleep 30 & done; wait; exit 3"),
       evil("lingers", "setsid sleep 4341 & sleep 4341"),
       evil("hogs", `perl -e 'my $x = "x" x (1024 * 1024 * 1024); print length $x'`),
@@ -110,7 +111,7 @@ describe("a package that", () => {
     await world.expectSound();
   });
 
-  test("multiplies without end ends with its sandbox, whether it can be installed or not", async () => {
+  test("multiplies ends with its sandbox, whether it can be installed or not", async () => {
     const { status, stderr } = await world.cli("install", "bombs");
     if (status !== 0) expect(stderr).toMatch(/more than 200 processes at once/);
     await world.expectClean();
