@@ -31,11 +31,26 @@ export function packageName(spec: string): string {
   return spec.replace(/[:=/].*$/, "");
 }
 
-/** Whether a name is one of those that a pattern stands for: "*" for any characters, "?" for one. */
+/**
+ * Whether a name is one of those that a pattern stands for: "*" for any characters, "?" for one, as in fnmatch(3). Where the characters
+ * behind a "*" do not follow, only the last "*" takes one more: the steps are at most the product of both lengths, whatever the pattern.
+ */
 export function matchesPattern(name: string, pattern: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-    .replace(/\*+/g, ".*")
-    .replace(/\?/g, ".");
-  return new RegExp(`^${source}$`).test(name);
+  let [at, next] = [0, 0];
+  let star: { readonly after: number; taken: number } | null = null;
+  while (at < name.length) {
+    if (pattern[next] === "*") {
+      next += 1;
+      star = { after: next, taken: at };
+    } else if (pattern[next] === "?" || pattern[next] === name[at]) {
+      at += 1;
+      next += 1;
+    } else if (star !== null) {
+      star.taken += 1;
+      at = star.taken;
+      next = star.after;
+    } else return false;
+  }
+  while (pattern[next] === "*") next += 1;
+  return next === pattern.length;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isId, newId } from "../../src/model/ids.ts";
-import { checkPackageSpec, packageName } from "../../src/model/names.ts";
+import { checkPackageSpec, matchesPattern, packageName } from "../../src/model/names.ts";
 import { makeRequest, titleOf } from "../../src/model/request.ts";
 import { canDryRun, KINDS } from "../../src/model/transaction.ts";
 import { plainRequest, valuesFor } from "../harness/requests.ts";
@@ -70,6 +70,42 @@ describe("a package name", () => {
 
   it("without its architecture, version and suite is the bare one", () => {
     for (const spec of ["g++", "g++:amd64", "g++=4:14.2", "g++/trixie", "g++:amd64=4:14.2"]) expect(packageName(spec)).toBe("g++");
+  });
+});
+
+describe("a pattern of names", () => {
+  /** As fnmatch(3) defines it: "*" is any number of characters, "?" one, and all else itself. */
+  function matches(name: string, pattern: string): boolean {
+    if (pattern === "") return name === "";
+    if (pattern.startsWith("*")) return matches(name, pattern.slice(1)) || (name !== "" && matches(name.slice(1), pattern));
+    return name !== "" && (pattern[0] === "?" || pattern[0] === name[0]) && matches(name.slice(1), pattern.slice(1));
+  }
+
+  it("stands for the names that fnmatch(3) says", () => {
+    const pairs = fc.tuple(
+      fc.string({ unit: fc.constantFrom("a", "b", "+"), maxLength: 7 }),
+      fc.string({ unit: fc.constantFrom("a", "b", "+", "*", "?"), maxLength: 7 }),
+    );
+    fc.assert(
+      fc.property(pairs, ([name, pattern]) => {
+        expect(matchesPattern(name, pattern)).toBe(matches(name, pattern));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it("stands for whole names, in which every other character is itself", () => {
+    expect(["fonts-dejavu", "fonts-", "xfonts-base", "fonts"].filter((name) => matchesPattern(name, "fonts-*"))).toEqual(["fonts-dejavu", "fonts-"]);
+    expect(["g++", "gcc", "g+"].filter((name) => matchesPattern(name, "g+?"))).toEqual(["g++"]);
+    expect(["lib.a", "libxa"].filter((name) => matchesPattern(name, "lib.*"))).toEqual(["lib.a"]);
+  });
+
+  it("that could be tried in more ways than there is time for is answered all the same", () => {
+    const name = "a".repeat(250);
+    for (const part of ["?*", "a*", "*?"]) {
+      const pattern = `*${part.repeat(100)}`;
+      expect([matchesPattern(name, pattern), matchesPattern(name, `${pattern}b`)], pattern).toEqual([true, false]);
+    }
   });
 });
 
