@@ -3,12 +3,12 @@ import type { SysrootSnapshot } from "../model/sysroot.ts";
 import type { SchedulerApi } from "../scheduler/api.ts";
 import { type Binding, bind, type CallContext } from "./binding.ts";
 import type { Callers } from "./caller.ts";
-import { ProtocolError } from "./faults.ts";
 import { DATABASE } from "./interfaces.ts";
 import { jsonArray } from "./json.ts";
 import type { InspectionPort } from "./ports.ts";
+import { OpenQuestions } from "./questions.ts";
 
-/** Questions that take a child to answer, open at once for one user: a program that asks in a loop must not fill the line for all. */
+/** Open at once for one user. */
 const MAX_OPEN_OF_USER = 16;
 
 /** What the interface needs. */
@@ -20,20 +20,9 @@ export interface DatabaseParts {
 
 /** The interface at the root object. */
 export function databaseBinding({ scheduler, callers, inspection }: DatabaseParts): Binding {
-  const open = new Map<number, number>();
-  const ask = async <T>({ sender }: CallContext, question: (now: SysrootSnapshot) => Promise<T>): Promise<T> => {
-    const { uid } = await callers.of(sender);
-    const count = open.get(uid) ?? 0;
-    if (count >= MAX_OPEN_OF_USER) throw new ProtocolError("LimitsExceeded", `cannot answer: user ${uid} has ${count} questions open already`);
-    open.set(uid, count + 1);
-    try {
-      return await question(scheduler.status().snapshot);
-    } finally {
-      const left = (open.get(uid) ?? 1) - 1;
-      if (left > 0) open.set(uid, left);
-      else open.delete(uid);
-    }
-  };
+  const questions = new OpenQuestions(callers, MAX_OPEN_OF_USER);
+  const ask = <T>(call: CallContext, question: (now: SysrootSnapshot) => Promise<T>): Promise<T> =>
+    questions.ask(call, () => question(scheduler.status().snapshot));
   return bind(DATABASE, {
     methods: {
       Revision: async ({ revision }, call) => ({ found: JSON.stringify(await ask(call, (now) => inspection.revision(now, revision))) }),

@@ -14,7 +14,7 @@ export interface InspectionPort {
   whyNot(snapshot: SysrootSnapshot, spec: string): Promise<WhyNot>;
 }
 
-/** The remotes. Names and settings are checked by the caller. */
+/** The remotes. Names and settings are checked by the caller. Questions throw Busy where too many wait. */
 export interface RemotesPort {
   list(): Promise<readonly Remote[]>;
   refs(name: string): Promise<readonly RemoteRef[]>;

@@ -6,14 +6,25 @@ import { REMOTES } from "./interfaces.ts";
 import { jsonArray } from "./json.ts";
 import { authorised, type Services } from "./manager.ts";
 import type { RemotesPort } from "./ports.ts";
+import { OpenQuestions } from "./questions.ts";
+
+/** Lists of the remotes, open at once for one user. */
+const MAX_LISTS_OF_USER = 16;
+/** Questions to the remotes themselves: a remote that does not answer takes a minute. Fewer than the engine works on at once. */
+const MAX_ASKED_OF_USER = 4;
 
 /** The interface at the root object. */
 export function remotesBinding(services: Services, remotes: RemotesPort): Binding {
   const allowed = async (call: CallContext, action: Action): Promise<void> => void (await authorised(services, call, action));
+  const lists = new OpenQuestions(services.callers, MAX_LISTS_OF_USER);
+  const asked = new OpenQuestions(services.callers, MAX_ASKED_OF_USER);
   return bind(REMOTES, {
     methods: {
-      ListRemotes: async () => ({ remotes: await jsonArray(await remotes.list()) }),
-      RemoteRefs: async ({ name }) => ({ refs: await jsonArray(await remotes.refs(checkRemoteName(name))) }),
+      ListRemotes: async (_args, call) => ({ remotes: await jsonArray(await lists.ask(call, () => remotes.list())) }),
+      RemoteRefs: async ({ name }, call) => {
+        const remote = checkRemoteName(name);
+        return { refs: await jsonArray(await asked.ask(call, () => remotes.refs(remote))) };
+      },
       AddRemote: async ({ name, settings }, call) => {
         const remote = checkRemoteName(name);
         const wanted = parseRemoteSettings(settings);

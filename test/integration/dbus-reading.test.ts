@@ -58,6 +58,30 @@ describe("a client that asks about packages", () => {
     expect((await client.packages("booted")).packages).toHaveLength(2);
   });
 
+  it("is refused with too many questions about remotes open, each sort apart, and may ask again later", async () => {
+    await client.addRemote("debian", { url: "http://127.0.0.1/" });
+    let answer = (): void => undefined;
+    const held = new Promise<void>((resolve) => (answer = resolve));
+    const refs = vi.spyOn(service.remotes, "refs").mockImplementation(() => held.then(() => []));
+    const lists = vi.spyOn(service.remotes, "list").mockImplementation(() => held.then(() => []));
+    const busy = { code: "Unavailable", message: expect.stringContaining("questions open") };
+
+    const asked = Array.from({ length: 4 }, () => client.remoteRefs("debian"));
+    await expect.poll(() => refs.mock.calls.length).toBe(4);
+    await expect(client.remoteRefs("debian")).rejects.toMatchObject(busy);
+    const listed = Array.from({ length: 16 }, () => client.remotes());
+    await expect.poll(() => lists.mock.calls.length).toBe(16);
+    await expect(client.remotes()).rejects.toMatchObject(busy);
+    expect((await client.packages("booted")).packages).toHaveLength(2);
+
+    answer();
+    expect(await Promise.all([...asked, ...listed])).toHaveLength(20);
+    refs.mockRestore();
+    lists.mockRestore();
+    expect(await client.remoteRefs("debian")).toHaveLength(1);
+    expect(await client.remotes()).toHaveLength(1);
+  });
+
   it("gets as much of a list as a message may carry", async () => {
     service.inspection.sets.set(
       "huge",

@@ -19,30 +19,38 @@ const REMOTES_DIR = "/etc/ostree/remotes.d";
 const TRUSTED_KEYS_DIR = "/usr/share/ostree/trusted.gpg.d";
 const CHANGE_TIMEOUT_MS = 60_000;
 const REFS_TIMEOUT_MS = 60_000;
+/** Lists that are read at once, each by a child of its own. */
+const LISTS_AT_ONCE = 2;
+/** Remotes that are asked at once: each child mostly waits, and more than one user may ask what does not answer. */
+const ASKED_AT_ONCE = 8;
+/** Questions that wait, of either sort. */
+const MAX_QUEUED = 64;
 
 /** See above. */
 export class Remotes {
   readonly #paths: Paths;
   readonly #changes = new PQueue({ concurrency: 1 });
-  readonly #questions = new PQueue({ concurrency: 2 });
+  readonly #lists = new PQueue({ concurrency: LISTS_AT_ONCE });
+  readonly #asked = new PQueue({ concurrency: ASKED_AT_ONCE });
 
   constructor(paths: Paths) {
     this.#paths = paths;
   }
 
-  /** Every remote, by name. */
+  /** Every remote, by name. Throws Busy where too many wait. */
   async list(): Promise<Remote[]> {
-    const text = await ostreeRepo(this.#paths, "list the remotes", ["remote", "list"]);
-    const names = text.split("\n").filter((name) => name !== "");
-    return await Promise.all(names.sort().map(async (name) => describe(name, await this.#settingsOf(name))));
+    return await inTurn(this.#lists, async () => {
+      const names = await this.#names();
+      return await Promise.all(names.map(async (name) => describe(name, await this.#settingsOf(name))));
+    });
   }
 
-  /** What the summary of a remote lists. Throws NotFound for an unknown remote, DownloadFailed, VerificationFailed. */
+  /** What the summary of a remote lists. Throws NotFound for an unknown remote, DownloadFailed, VerificationFailed, and Busy as `list` does. */
   async refs(name: string): Promise<RemoteRef[]> {
-    await this.#require(name, "list the refs of");
-    const text = await this.#questions.add(() =>
-      ostreeFetch(this.#paths, `list the refs of ${name}`, ["remote", "summary", name], { timeoutMs: REFS_TIMEOUT_MS }),
-    );
+    const text = await inTurn(this.#asked, async () => {
+      await this.#require(name, "list the refs of");
+      return await ostreeFetch(this.#paths, `list the refs of ${name}`, ["remote", "summary", name], { timeoutMs: REFS_TIMEOUT_MS });
+    });
     return parseSummary(text);
   }
 
@@ -106,7 +114,11 @@ export class Remotes {
   }
 
   async #names(): Promise<string[]> {
-    return (await this.list()).map((remote) => remote.name);
+    const text = await ostreeRepo(this.#paths, "list the remotes", ["remote", "list"]);
+    return text
+      .split("\n")
+      .filter((name) => name !== "")
+      .sort();
   }
 
   async #require(name: string, verb: string): Promise<void> {
@@ -168,6 +180,12 @@ export class Remotes {
   async #delete(name: string): Promise<void> {
     await ostreeRepo(this.#paths, `delete remote ${name}`, ["remote", "delete", name], { timeoutMs: CHANGE_TIMEOUT_MS });
   }
+}
+
+/** Throws Busy where too many wait. */
+function inTurn<T>(queue: PQueue, work: () => Promise<T>): Promise<T> {
+  if (queue.size >= MAX_QUEUED) throw new AptOstreeError("Busy", `cannot answer: ${queue.size} questions about remotes wait already`);
+  return queue.add(work);
 }
 
 /** `ostree remote summary`: "* REF", and further in the size of its commit in parentheses, then the commit. */
