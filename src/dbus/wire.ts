@@ -1,6 +1,6 @@
 /** Names and shapes that both ends of the bus share; `systemd/org.debian.aptostree1.xml` is the commented reference. */
 import { AptOstreeError } from "../model/errors.ts";
-import type { RequestValues } from "../model/request.ts";
+import { MAX_NAMED, type RequestValues } from "../model/request.ts";
 import { DEFAULT_SCHEDULING, REQUEST_CLASSES, type RequestClass, type Scheduling } from "../model/transaction.ts";
 
 /** The well-known name of the daemon, also the name of its main interface. */
@@ -37,6 +37,8 @@ export interface Submission extends RequestValues {
   readonly waitTimeoutMs?: number;
 }
 
+/** In UTF-16 units: 2000 packages of 256 letters are four fifths of it. */
+const MAX_SUBMISSION_LENGTH = 640 * 1024;
 const MAX_AGENT_LENGTH = 64;
 /** Who would wait longer than a week has forgotten the request. */
 export const MAX_WAIT_TIMEOUT_MS = 7 * 24 * 3600 * 1000;
@@ -74,6 +76,7 @@ const KEYS: Readonly<Record<keyof Submission, readonly [what: string, is: (value
 /** Reads the JSON of `Manager.Submit`. A key that is not known is refused: an option must not be dropped in silence. Throws InvalidRequest. */
 export function parseSubmission(json: string): Submission {
   const invalid = (why: string): AptOstreeError => new AptOstreeError("InvalidRequest", `cannot read the request: ${why}`);
+  if (json.length > MAX_SUBMISSION_LENGTH) throw invalid(`it is longer than ${MAX_SUBMISSION_LENGTH / 1024} KiB`);
   let value: unknown;
   try {
     value = JSON.parse(json);
@@ -84,6 +87,7 @@ export function parseSubmission(json: string): Submission {
   for (const [key, one] of Object.entries(value)) {
     const known = Object.hasOwn(KEYS, key) ? KEYS[key as keyof Submission] : undefined;
     if (known === undefined) throw invalid(`it has the unknown key ${JSON.stringify(key.slice(0, 40))}`);
+    if (Array.isArray(one) && isList(key) && one.length > MAX_NAMED[key]) throw invalid(`${key} is a list of more than ${MAX_NAMED[key]}`);
     const [what, is] = known;
     if (!is(one)) throw invalid(`${key} is not ${what}`);
   }
@@ -91,6 +95,10 @@ export function parseSubmission(json: string): Submission {
   const submission = { agent: "", ...value } as Submission;
   if (submission.noWait === true && (submission.waitTimeoutMs ?? 0) > 0) throw invalid("noWait and waitTimeoutMs exclude each other");
   return submission;
+}
+
+function isList(key: string): key is keyof typeof MAX_NAMED {
+  return Object.hasOwn(MAX_NAMED, key);
 }
 
 function isString(value: unknown): value is string {

@@ -64,7 +64,10 @@ const NAME_OF: Readonly<Record<Value, string>> = {
   undoes: "transaction to undo",
 };
 
-const MAX_PACKAGES = 2000;
+/** How many of each a request may name. */
+export const MAX_NAMED = { packages: 2000, files: 100, targets: 100 } as const;
+/** The lists of a request. */
+const LISTS = Object.keys(MAX_NAMED) as (keyof typeof MAX_NAMED)[];
 const MAX_FILE_LENGTH = 4096;
 const ADDRESS = /^https?:\/\/[^\s/]+\/\S*$/;
 /** ostree's rules for refs and names of remotes (ostree_validate_rev, ostree_parse_refspec): words of letters, digits, "_", and behind the first also "." and "-". */
@@ -82,8 +85,9 @@ export function makeRequest(kind: string, values: RequestValues = {}): Request {
   if (!isOneOf(KINDS, kind)) throw new AptOstreeError("InvalidRequest", `cannot ${JSON.stringify(kind.slice(0, 40))}: no such kind of transaction`);
   const invalid = (why: string): AptOstreeError => new AptOstreeError("InvalidRequest", `cannot ${kind}: ${why}`);
   for (const name of Object.keys(NAME_OF) as Value[]) if (isGiven(values[name]) && !takes(kind, name)) throw invalid(`it takes no ${NAME_OF[name]}`);
+  // Before anything is done for each one of them: nobody has looked yet whether the caller may ask at all.
+  for (const list of LISTS) if ((values[list]?.length ?? 0) > MAX_NAMED[list]) throw invalid(`more than ${MAX_NAMED[list]} ${list} in one request`);
   const packages = sorted(values.packages).map(checkPackageSpec);
-  if (packages.length > MAX_PACKAGES) throw invalid(`more than ${MAX_PACKAGES} packages in one request`);
   const files = sorted(values.files);
   for (const file of files) checkFile(file, invalid);
   const targets = sorted(values.targets);

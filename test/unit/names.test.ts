@@ -184,10 +184,19 @@ describe("a request", () => {
     expect(() => makeRequest("reset", { action: "remove" })).toThrow(invalid);
   });
 
-  it("names a bounded number of packages", () => {
+  it("names a bounded number of packages, files and targets, and no one of them is looked at where there are more", () => {
     const packages = Array.from({ length: 2001 }, (_, i) => `package${i}`);
     expect(() => makeRequest("install", { packages })).toThrow(invalid);
     expect(makeRequest("install", { packages: packages.slice(1) }).packages).toHaveLength(2000);
+    const files = Array.from({ length: 101 }, (_, i) => `/srv/${i}.deb`);
+    expect(() => makeRequest("install", { files })).toThrow(invalid);
+    expect(makeRequest("install", { files: files.slice(1) }).files).toHaveLength(100);
+
+    // What is not a name of anything: a message about it would say that it was looked at.
+    const many = Array.from({ length: 100_000 }, () => "-");
+    expect(() => makeRequest("install", { packages: many })).toThrow("cannot install: more than 2000 packages in one request");
+    expect(() => makeRequest("install", { files: many })).toThrow("cannot install: more than 100 files in one request");
+    expect(() => makeRequest("cleanup", { targets: many })).toThrow("cannot cleanup: more than 100 targets in one request");
   });
 });
 
