@@ -5,8 +5,8 @@
 import { appendFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAptError } from "../engines/apt/output.ts";
-import { withoutCredentials } from "../engines/apt/uri.ts";
 import { ExecError, exec } from "../engines/exec.ts";
+import { withoutCredentials } from "../model/credentials.ts";
 import { formatDebconfAnswers } from "../model/debconf.ts";
 import type { LockedPackage } from "../model/lockfile.ts";
 import type { InstalledPackage } from "../model/plan.ts";

@@ -1,8 +1,8 @@
 /** What a treefile changes in the tree that the packages made, while it is still a plain Debian: sources, files, units, script. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { withoutCredentials } from "../engines/apt/uri.ts";
 import { ExecError, lastLines } from "../engines/exec.ts";
+import { withoutCredentials } from "../model/credentials.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import type { SourceStanza } from "../model/treefile.ts";
 import { BOOTSTRAP_RESIDUE } from "./bootstrap.ts";

@@ -2,8 +2,8 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAptError } from "../engines/apt/output.ts";
-import { withoutCredentials } from "../engines/apt/uri.ts";
 import { ExecError, exec } from "../engines/exec.ts";
+import { withoutCredentials } from "../model/credentials.ts";
 import { AptOstreeError } from "../model/errors.ts";
 import type { SourceStanza, Treefile } from "../model/treefile.ts";
 import { sha256 } from "./inputs.ts";

@@ -1,4 +1,5 @@
 /** Requests from untrusted values: which kind takes what, and the title that people read. */
+import { withoutCredentials } from "./credentials.ts";
 import { AptOstreeError } from "./errors.ts";
 import { isId } from "./ids.ts";
 import { checkPackageSpec } from "./names.ts";
@@ -135,9 +136,18 @@ export function titleOf(request: Request): string {
   return `${words.join(" ")}${request.dryRun === true ? " --dry-run" : ""}`;
 }
 
+/** The request as everybody may see it: without the user names and passwords of its addresses, which only the journal and the engines have. */
+export function shownRequest(request: Request): Request {
+  return request.files === undefined ? request : { ...request, files: request.files.map(shownFile).sort() };
+}
+
 /** The last part of a path or an address. */
 function titleOfFile(file: string): string {
-  return file.replace(/[?#].*$/, "").replace(/^.*\//, "") || file;
+  return file.replace(/[?#].*$/, "").replace(/^.*\//, "") || shownFile(file);
+}
+
+function shownFile(file: string): string {
+  return isAddress(file) ? withoutCredentials(file) : file;
 }
 
 /** What must be named, and what goes with what. Throws InvalidRequest. */
@@ -164,7 +174,7 @@ function checkNamed(
 function checkFile(file: string, invalid: (why: string) => AptOstreeError): void {
   if (file.length > MAX_FILE_LENGTH || file.includes("\0")) throw invalid("the name of a file is too long, or holds a null byte");
   if (isAddress(file) ? !ADDRESS.test(file) : !file.startsWith("/"))
-    throw invalid(`${quoted(file)} is neither an absolute path nor an http(s) address`);
+    throw invalid(`${quoted(shownFile(file))} is neither an absolute path nor an http(s) address`);
 }
 
 function takes(kind: Kind, name: Value): boolean {

@@ -214,6 +214,7 @@ export interface TransactionView {
   readonly kind: Kind;
   /** The request as a command line: "install nginx vim". */
   readonly title: string;
+  /** Without the user names and passwords of its addresses. */
   readonly request: Request;
   readonly caller: Caller;
   readonly requestClass: RequestClass;

@@ -1,6 +1,6 @@
 /** Transactions as clients see them: made from a run and a journal row, never kept apart from them. */
 import { planDigest } from "../model/plan.ts";
-import { titleOf } from "../model/request.ts";
+import { shownRequest, titleOf } from "../model/request.ts";
 import { type Estimate, isFinal, type RunState, type TransactionResult, type TransactionView } from "../model/transaction.ts";
 import type { RunRow, TransactionRow } from "./ports.ts";
 import type { Run } from "./run.ts";
@@ -47,7 +47,7 @@ function fromRows(row: TransactionRow, run: RunRow, epoch: number): TransactionV
     runId: row.runId,
     kind: row.request.kind,
     title: titleOf(row.request),
-    request: row.request,
+    request: shownRequest(row.request),
     caller: row.caller,
     requestClass: row.scheduling.requestClass,
     state,

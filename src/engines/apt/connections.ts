@@ -3,8 +3,9 @@ import { type ClientRequest, Agent as HttpAgent, type RequestOptions as HttpOpti
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { connect as tlsConnect } from "node:tls";
+import { withoutCredentials } from "../../model/credentials.ts";
 import { TransferError } from "./transfererror.ts";
-import { basicAuthorizationOf, schemeOf, withoutCredentials } from "./uri.ts";
+import { basicAuthorizationOf, schemeOf } from "./uri.ts";
 
 /** How a file is asked for. */
 export interface GetOptions {

@@ -4,12 +4,13 @@ import { constants, createReadStream } from "node:fs";
 import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { withoutCredentials } from "../../model/credentials.ts";
 import { AptOstreeError } from "../../model/errors.ts";
 import type { Archive } from "../../model/plan.ts";
 import { hashFile, markVerified, partialPath, partialSize, publish, spaceError, strongHashOf } from "./archives.ts";
 import type { HttpClient, OpenedFile } from "./http.ts";
 import { TransferError } from "./transfererror.ts";
-import { hostOf, schemeOf, withoutCredentials } from "./uri.ts";
+import { hostOf, schemeOf } from "./uri.ts";
 
 /** How an archive is downloaded. */
 export interface DownloadOptions {

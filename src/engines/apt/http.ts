@@ -4,9 +4,10 @@
  * an assertion when a server closes a connection while the reader is busy (nodejs/undici#5360).
  */
 import type { IncomingMessage } from "node:http";
+import { withoutCredentials } from "../../model/credentials.ts";
 import { Connections } from "./connections.ts";
 import { TransferError } from "./transfererror.ts";
-import { basicAuthorizationOf, hostOf, schemeOf, withoutCredentials } from "./uri.ts";
+import { basicAuthorizationOf, hostOf, schemeOf } from "./uri.ts";
 
 /** How a file is read. */
 export interface HttpReadOptions {

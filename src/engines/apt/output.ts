@@ -2,9 +2,10 @@
  * What `apt-get -q` prints under the C locale, as values. apt promises no stable format for these texts; the samples in
  * `test/unit/output.test.ts` come from apt 2.6 and 3.0.
  */
+
+import { withoutCredentials } from "../../model/credentials.ts";
 import { AptOstreeError, type ErrorCode } from "../../model/errors.ts";
 import type { Archive } from "../../model/plan.ts";
-import { withoutCredentials } from "./uri.ts";
 
 /**
  * The options that make apt-get list what it would download, one archive a line, with a hash worth having: without the first

@@ -1,9 +1,7 @@
-/** Addresses in messages: a user name or password that stands in a URI (RFC 3986, userinfo) never leaves this file. */
+/** What an address is made of. */
 
-/** The text with the userinfo of every URI in it taken out: "http://me:secret@host/x" becomes "http://host/x". */
-export function withoutCredentials(text: string): string {
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#'"]*@/gi, "$1");
-}
+/** Of every address that is told of. */
+export { withoutCredentials } from "../../model/credentials.ts";
 
 /** "host" or "host:port" of an address, "" for one that has none (`file:`). Never throws. */
 export function hostOf(uri: string): string {

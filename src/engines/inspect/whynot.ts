@@ -1,5 +1,6 @@
 /** Why a package cannot be installed: the planner is asked, and what it says is set against what the base has. */
 import { join } from "node:path";
+import { withoutCredentials } from "../../model/credentials.ts";
 import { AptOstreeError } from "../../model/errors.ts";
 import type { WhyNot } from "../../model/inspection.ts";
 import { packageName } from "../../model/names.ts";
@@ -9,7 +10,6 @@ import type { TreeState } from "../../model/tree.ts";
 import { satisfies } from "../../model/treeafter.ts";
 import { compareVersions } from "../../model/version.ts";
 import type { Solution } from "../apt/solve.ts";
-import { withoutCredentials } from "../apt/uri.ts";
 import { type EngineContext, requireMergeDeployment } from "../context.ts";
 import { DPKG_ADMIN_DIR, listPackageStates } from "../dpkg.ts";
 import { packageOfArchive } from "../stages/planned.ts";

@@ -1,8 +1,9 @@
 /** Fetching a local package from an http(s) address that a person gave. Nothing vouches for it but the address: who asks trusts it. */
+
+import { withoutCredentials } from "../../model/credentials.ts";
 import { AptOstreeError } from "../../model/errors.ts";
 import { HttpClient } from "../apt/http.ts";
 import { TransferError } from "../apt/transfererror.ts";
-import { withoutCredentials } from "../apt/uri.ts";
 import type { Paths } from "../paths.ts";
 import { keep, MAX_LOCAL_BYTES } from "./kept.ts";
 

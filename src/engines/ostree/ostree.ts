@@ -1,6 +1,7 @@
 /** Running ostree(1) and turning its failures into typed errors. */
+
+import { withoutCredentials } from "../../model/credentials.ts";
 import { AptOstreeError, type ErrorCode } from "../../model/errors.ts";
-import { withoutCredentials } from "../apt/uri.ts";
 import { ExecError, type ExecOptions, exec, lastLines } from "../exec.ts";
 import type { Paths } from "../paths.ts";
 import { whilePulling } from "./pulls.ts";

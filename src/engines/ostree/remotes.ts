@@ -2,10 +2,10 @@
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import PQueue from "p-queue";
+import { withoutCredentials } from "../../model/credentials.ts";
 import { AptOstreeError } from "../../model/errors.ts";
 import type { Remote, RemoteRef, RemoteSettings, SignKey, Verification } from "../../model/remote.ts";
 import type { SysrootSnapshot } from "../../model/sysroot.ts";
-import { withoutCredentials } from "../apt/uri.ts";
 import { exec } from "../exec.ts";
 import type { Paths } from "../paths.ts";
 import { removeTree } from "../tree.ts";
