@@ -1,7 +1,6 @@
 /** What an address is made of. */
 
 /** Of every address that is told of. */
-export { withoutCredentials } from "../../model/credentials.ts";
 
 /** "host" or "host:port" of an address, "" for one that has none (`file:`). Never throws. */
 export function hostOf(uri: string): string {

@@ -1,4 +1,6 @@
 /** The stage `refreshing`: what planning needs from elsewhere: package lists, a base's new commit, packages at addresses. */
+
+import { withoutCredentials } from "../../model/credentials.ts";
 import { isAddress } from "../../model/request.ts";
 import type { Request } from "../../model/transaction.ts";
 import { chooseBase } from "../../model/treeafter.ts";
@@ -7,7 +9,6 @@ import { currentLists, listsCheckedMs, listsDir } from "../apt/lists.ts";
 import { proxiesOf } from "../apt/proxy.ts";
 import { aptCacheDir } from "../apt/readroot.ts";
 import { refreshLists } from "../apt/refresh.ts";
-import { withoutCredentials } from "../apt/uri.ts";
 import { type EngineContext, requireMergeDeployment, runningEtc } from "../context.ts";
 import { fetchAddress } from "../local/address.ts";
 import { pullBase } from "../ostree/pull.ts";
