@@ -1,7 +1,5 @@
 /** What an address is made of. */
 
-/** Of every address that is told of. */
-
 /** "host" or "host:port" of an address, "" for one that has none (`file:`). Never throws. */
 export function hostOf(uri: string): string {
   return URL.canParse(uri) ? new URL(uri).host : "";
