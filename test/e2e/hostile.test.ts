@@ -14,6 +14,10 @@ const evil = (name: string, postinst: string, more: Partial<DebOptions> = {}): D
   ...more,
 });
 
+/** A module of dracut(8), which runs in the tree after all the scripts. */
+const MODULE = "/usr/lib/dracut/modules.d/99evil/module-setup.sh";
+const moduleDoing = (script: string): string => `check() { return 0; }\ndepends() { :; }\ninstall() { ${script}; }\n`;
+
 const LSB =
   "### BEGIN INIT INFO\n# Provides: serves\n# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n# Required-Start:\n# Required-Stop:\n### END INIT INFO\n";
 const MEMORY_MIB = 256;
@@ -39,6 +43,8 @@ describe("a package that", () => {
         "hides",
         "rm -rf /usr/share/doc/bash; mkdir /usr/share/doc/bash; rm /usr/lib/ssl/certs; mkdir /usr/lib/ssl/certs; mv /usr/share/doc/bash /usr/lib/ssl/certs/java",
       ),
+      evil("relinks", "rm -rf /usr/etc; ln -s /etc /usr/etc", { files: { [MODULE]: moduleDoing("echo out >/etc/pwned") } }),
+      evil("unmakes", "rm -rf /usr/etc", { files: { [MODULE]: moduleDoing("echo out >/etc/pwned") } }),
       evil("pipes", "mkdir -p /usr/lib/tmpfiles.d; mkfifo /usr/lib/tmpfiles.d/zz.conf"),
       evil(
         "retypes",
@@ -94,6 +100,12 @@ describe("a package that", () => {
     await world.cli("install", "hides");
     expect(await readFile(join(etc, "ssl/certs/java/cacerts"), "utf8")).toBe("keys\n");
     await world.expectSound();
+  });
+
+  test.each(["relinks", "unmakes"])("%s the tree's /etc before dracut runs is refused, and gets no other", async (name) => {
+    await world.failing(["install", name], { code: "LayerInvalid", message: /\/usr\/etc/, details: { paths: ["/usr/etc"] } });
+    expect(existsSync(join(etc, "pwned"))).toBe(false);
+    await world.expectClean();
   });
 
   test("makes a pipe where files are read is refused, and stops nobody else", async () => {

@@ -6,6 +6,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ExecOptions, exec } from "../exec.ts";
+import { pathInside } from "../inside.ts";
 import { bwrapArgs, type SandboxOptions } from "../sandbox.ts";
 import type { Confinement } from "./limits.ts";
 import type { Workspace } from "./workspace.ts";
@@ -65,14 +66,18 @@ export interface TreeCommand extends Omit<SandboxOptions, "root"> {
   readonly onStatusLine?: ExecOptions["onStatusLine"];
 }
 
-/** Runs a command in the tree, as often as need be. Throws what `exec` throws, after every process of the sandbox is gone. */
+/**
+ * Runs a command in the tree, as often as need be. Throws LayerInvalid where an earlier one left no directory to be `/etc`, and what
+ * `exec` throws, after every process of the sandbox is gone.
+ */
 export async function runInTree(assembly: Assembly, { binds, command, onStatusLine, ...options }: TreeCommand): Promise<void> {
   const { workspace, baseTree, confinement, signal, timeoutMs } = assembly;
+  await pathInside(workTree(workspace.directory).upper, "usr/etc/any");
   const tree = workTree(workspace.insideDirectory);
   const lower = `${baseTree}:${tree.below}`;
   const overlay = `lowerdir=${lower},upperdir=${tree.upper},workdir=${tree.overlayWork},volatile,index=off,metacopy=off,redirect_dir=off`;
   const root = [
-    ...["--bind", tree.merged, "/", "--bind", join(tree.merged, "usr/etc"), "/etc"],
+    ...["--bind", tree.merged, "/"],
     ...["/run", "/tmp", "/sys"].flatMap((path) => ["--perms", path === "/tmp" ? "1777" : "0755", "--size", TMPFS_BYTES, "--tmpfs", path]),
     ...binds,
   ];
@@ -84,11 +89,17 @@ export async function runInTree(assembly: Assembly, { binds, command, onStatusLi
   await exec(program, args, { signal, timeoutMs, onStart, ...(onStatusLine === undefined ? {} : { onStatusLine }) });
 }
 
+/** What is mounted on, and what is mounted there. */
+const MOUNT_POINTS = "usr usr/etc boot dev etc proc run sys tmp var";
+
 /**
- * Outside the sandbox, in the new mount namespace: the overlay, with a place to bind `/etc` on. A volatile overlay that was mounted
- * before has left a mark in its work directory against being mounted again after a crash; there was none.
+ * Outside the sandbox, in the new mount namespace: the overlay, and `/etc` in it. A link that scripts left would lead these mounts, and
+ * those of bwrap, which resolves the source of a bind on the host, out of the tree. A volatile overlay that was mounted before has
+ * left a mark in its work directory against being mounted again after a crash; there was none.
  */
-const MOUNT_SCRIPT = 'set -e; rm -rf "$2/work"; mount -t overlay overlay -o "$1" "$3"; mkdir -p "$3/etc"; shift 3; exec "$@"';
+const MOUNT_SCRIPT = `set -e; rm -rf "$2/work"; mount -t overlay overlay -o "$1" "$3"
+for path in ${MOUNT_POINTS}; do if [ -L "$3/$path" ]; then echo "/$path is a link" >&2; exit 1; fi; done
+mkdir -p "$3/etc"; mount --bind "$3/usr/etc" "$3/etc"; shift 3; exec "$@"`;
 
 /** What scripts may put into each of the file systems that are thrown away. */
 const TMPFS_BYTES = String(1024 * 1024 * 1024);
