@@ -81,13 +81,20 @@ export async function runInTree(assembly: Assembly, { binds, command, onStatusLi
     ...["/run", "/tmp", "/sys"].flatMap((path) => ["--perms", path === "/tmp" ? "1777" : "0755", "--size", TMPFS_BYTES, "--tmpfs", path]),
     ...binds,
   ];
-  const mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", MOUNT_SCRIPT, "mount", overlay, tree.overlayWork, tree.merged];
+  const mounts = [...NAMESPACES, "--", "sh", "-c", MOUNT_SCRIPT, "mount", overlay, tree.overlayWork, tree.merged];
   const env = { LC_ALL: "C.UTF-8", HOME: "/root", SOURCE_DATE_EPOCH: String(assembly.sourceDateEpochS), ...options.env };
   const sandbox = bwrapArgs({ ...options, root, env }, command);
   const [program = "", ...args] = [...confinement.enter, ...workspace.enter, ...mounts, "bwrap", ...sandbox];
   const onStart = (pid: number): void => confinement.onStart(pid);
   await exec(program, args, { signal, timeoutMs, onStart, ...(onStatusLine === undefined ? {} : { onStatusLine }) });
 }
+
+/**
+ * bwrap(1) ends before the processes in its sandbox do. The one that waits for the first process of a pid namespace sees its end once all
+ * others have gone (pid_namespaces(7)); where KILL had to end it, too, they go within moments, and closing a control group waits for them. In
+ * a /proc with other numbers bwrap would not find the process that it starts.
+ */
+const NAMESPACES = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
 /** What is mounted on, and what is mounted there. */
 const MOUNT_POINTS = "usr usr/etc boot dev etc proc run sys tmp var";
