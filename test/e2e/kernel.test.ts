@@ -36,6 +36,15 @@ describe("a layer with", () => {
     await world.offer(
       kernel("9.9.9-one"),
       kernel("9.9.9-two"),
+      {
+        name: "plain-kernel",
+        version: "1",
+        files: {
+          "/usr/lib/modules/9.9.9-three/vmlinuz": "kernel 9.9.9-three",
+          "/usr/lib/modules/9.9.9-three/modules.order": "",
+          "/usr/lib/modules/9.9.9-three/modules.builtin": "",
+        },
+      },
       { name: "hook", version: "1", files: { "/usr/share/hook": "h" }, scripts: { postinst: "update-initramfs -u" } },
       { name: "trigger", version: "1", files: { "/usr/share/trigger": "t" }, scripts: { postinst: "dpkg-trigger update-initramfs" } },
       { name: "plain", version: "1", files: { "/usr/share/plain": "p" } },
@@ -100,7 +109,26 @@ describe("a layer with", () => {
     DRACUT_TIMEOUT_MS,
   );
 
-  test("two kernels is refused by their names", async () => {
+  test(
+    "a kernel that is shipped with its modules boots that one and has no other",
+    async () => {
+      const base = await baseKernel();
+      expect(await world.ok("install", "plain-kernel")).toContain(`the kernel is 9.9.9-three now, in place of the base's ${base}\n`);
+      expect(await readdir(await next("usr/lib/modules"))).toEqual(["9.9.9-three"]);
+      const modules = await next("usr/lib/modules/9.9.9-three");
+      expect(await readFile(join(modules, "vmlinuz"), "utf8")).toBe("kernel 9.9.9-three");
+      expect((await readFile(join(modules, "initramfs.img"))).length).toBeGreaterThan(1_000_000);
+      await world.expectSound();
+    },
+    DRACUT_TIMEOUT_MS,
+  );
+
+  test("two kernels is refused by their names, wherever they are shipped", async () => {
+    await world.failing(["install", "linux-image-9.9.9-one", "plain-kernel"], {
+      code: "LayerInvalid",
+      message: /kernels 9\.9\.9-one and 9\.9\.9-three/,
+      details: { versions: ["9.9.9-one", "9.9.9-three"] },
+    });
     await world.failing(["install", "linux-image-9.9.9-one", "linux-image-9.9.9-two"], {
       code: "LayerInvalid",
       message: /kernels 9\.9\.9-one and 9\.9\.9-two/,

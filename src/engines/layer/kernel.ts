@@ -86,16 +86,20 @@ export async function settleBoot(assembly: Assembly, { onInitramfs, onMessage }:
 
 const MODULES = "usr/lib/modules";
 
-/** The versions of the kernels in a tree that boots by ostree. */
+/** The versions of the kernels in a tree, as ostree finds them. Throws LayerInvalid where a directory above them is something else. */
 async function kernelsIn(tree: string): Promise<string[]> {
   const versions: string[] = [];
-  for (const version of await readdir(join(tree, MODULES)).catch(() => [])) {
-    if (await isThere(join(tree, MODULES, version, "vmlinuz"))) versions.push(version);
+  // It may be missing from a layer, and its parents with it.
+  const there = (await pathInside(tree, join(MODULES, "any"))) !== null;
+  for (const entry of there ? await readdir(join(tree, MODULES), { withFileTypes: true }) : []) {
+    // A whiteout is neither.
+    const kind = await kindOf(join(tree, MODULES, entry.name, "vmlinuz"));
+    if (entry.isDirectory() && (kind === "file" || kind === "link")) versions.push(entry.name);
   }
   return versions.sort();
 }
 
-/** Moves the kernel from /boot to its modules. Its version, or null where the layer brings none. */
+/** Moves the kernel from /boot to its modules, unless a package shipped it there. Its version, or null where the layer brings none. */
 async function takeKernel(tree: WorkTree): Promise<string | null> {
   const found: { name: string; target: string; version: string }[] = [];
   for (const name of await readdir(tree.boot)) {
@@ -103,7 +107,8 @@ async function takeKernel(tree: WorkTree): Promise<string | null> {
     const target = KERNEL_FILES.get(stem);
     if (target !== undefined && (await kindOf(join(tree.boot, name))) === "file") found.push({ name, target, version });
   }
-  const versions = [...new Set(found.filter(({ target }) => target === "vmlinuz").map(({ version }) => version))].sort();
+  const inBoot = found.filter(({ target }) => target === "vmlinuz").map(({ version }) => version);
+  const versions = [...new Set([...inBoot, ...(await kernelsIn(tree.upper))])].sort();
   if (versions.length > 1) {
     throw new AptOstreeError("LayerInvalid", `cannot commit the layer: it brings the kernels ${versions.join(" and ")}, and a deployment has one`, {
       details: { versions },
