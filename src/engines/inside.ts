@@ -33,10 +33,11 @@ export async function madePathInside(tree: string, path: string): Promise<string
 
 const MAX_READ_BYTES = 4 * 1024 * 1024;
 
-/** The text of a regular file of moderate size in the tree; null for anything else, a link or a pipe among them. Throws LayerInvalid. */
+/** The text of a regular file of moderate size in the tree; null for anything else, a link, a pipe or a device among them. Throws LayerInvalid. */
 export async function readInside(tree: string, path: string, maxBytes = MAX_READ_BYTES): Promise<string | null> {
   const inside = await pathInside(tree, path);
-  if (inside === null) return null;
+  // To open a device can be to do something with it.
+  if (inside === null || (await lstat(inside).catch(() => null))?.isFile() !== true) return null;
   const file = await open(inside, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => null);
   if (file === null) return null;
   try {

@@ -45,7 +45,7 @@ export function onDisk(directory: string): Workspace {
 }
 
 async function inMemory(directory: string, sizeMib: number): Promise<Workspace> {
-  const script = 'mount -t tmpfs -o "size=$2m,mode=0700" apt-ostree "$1" && echo ready && exec sleep infinity';
+  const script = 'mount -t tmpfs -o "size=$2m,mode=0700,nodev,nosuid" apt-ostree "$1" && echo ready && exec sleep infinity';
   const argv = [
     "--pdeathsig",
     "KILL",
