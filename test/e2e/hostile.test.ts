@@ -45,6 +45,7 @@ describe("a package that", () => {
       ),
       evil("relinks", "rm -rf /usr/etc; ln -s /etc /usr/etc", { files: { [MODULE]: moduleDoing("echo out >/etc/pwned") } }),
       evil("unmakes", "rm -rf /usr/etc", { files: { [MODULE]: moduleDoing("echo out >/etc/pwned") } }),
+      evil("misnames", "touch /usr/share/caf$(printf '\\351').pyc"),
       evil("pipes", "mkdir -p /usr/lib/tmpfiles.d; mkfifo /usr/lib/tmpfiles.d/zz.conf"),
       evil(
         "retypes",
@@ -111,6 +112,10 @@ describe("a package that", () => {
   test("makes a pipe where files are read is refused, and stops nobody else", async () => {
     await world.failing(["install", "pipes"], { code: "LayerInvalid", message: /zz\.conf/ });
     await world.ok("install", "good");
+  });
+
+  test("makes a file whose name is not UTF-8 is refused by path", async () => {
+    await world.failing(["install", "misnames"], { code: "LayerInvalid", message: /caf\ufffd\.pyc has a name that is not UTF-8/ });
   });
 
   test("turns a directory of the base into a link, and a link into a directory, comes out as it made it", async () => {

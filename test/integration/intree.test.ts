@@ -1,10 +1,10 @@
-/** Commands in a tree that is assembled: what is left of them when they have ended. */
+/** Commands in a tree that is assembled: what they may see and leave. */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exec } from "../../src/engines/exec.ts";
 import { countProcesses } from "../../src/engines/layer/limits.ts";
-import { type Assembly, makeWorkTree, runInTree } from "../../src/engines/layer/mount.ts";
+import { type Assembly, makeWorkTree, runInTree, workTree } from "../../src/engines/layer/mount.ts";
 import { SCRIPT_PATH } from "../../src/engines/layer/stubs.ts";
 import { onDisk } from "../../src/engines/layer/workspace.ts";
 import { INSTALL_CAPABILITIES } from "../../src/engines/sandbox.ts";
@@ -29,11 +29,17 @@ async function run(script: string, signal = new AbortController().signal): Promi
   const workspace = onDisk(join(directory, "work"));
   const confinement = countProcesses({ memoryBytes: 1024 ** 3, processes: 1000 });
   const assembly: Assembly = { workspace, baseTree, confinement, sourceDateEpochS: 0, signal, timeoutMs: 120_000 };
+  const tree = workTree(workspace.insideDirectory);
   await removeTree(workspace.directory);
   await makeWorkTree(workspace);
   try {
-    const command = ["sh", "-c", script];
-    await runInTree(assembly, { network: false, capabilities: INSTALL_CAPABILITIES, env: { PATH: SCRIPT_PATH }, binds: [], command });
+    await runInTree(assembly, {
+      network: false,
+      capabilities: [...INSTALL_CAPABILITIES, "CAP_MKNOD"],
+      env: { PATH: SCRIPT_PATH },
+      binds: ["--bind", tree.var, "/var", "--bind", tree.boot, "/boot"],
+      command: ["sh", "-c", script],
+    });
   } finally {
     await confinement.close();
   }
@@ -63,6 +69,17 @@ test("a command that heeds no signal but KILL is ended with all that it started"
   abort.abort();
   await expect(running).rejects.toMatchObject({ code: "Cancelled" });
   await expect.poll(() => sleeping(4352)).toEqual([]);
+});
+
+test("what no layer can hold is refused as soon as the command that made it has ended", async () => {
+  await expect(run("mknod /usr/share/device c 1 5; mkfifo /usr/share/pipe; rm /usr/share/doc/bash/copyright")).rejects.toMatchObject({
+    code: "LayerInvalid",
+    details: { paths: ["/usr/share/device", "/usr/share/pipe"] },
+  });
+  for (const path of ["/usr/share", "/var", "/boot"]) {
+    const made = run(`touch ${path}/caf$(printf '\\351')`);
+    await expect(made).rejects.toMatchObject({ code: "LayerInvalid", details: { paths: [`${path}/caf\ufffd`] } });
+  }
 });
 
 test("a command sees the processes of its own sandbox, and no others", async () => {

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { AptOstreeError } from "../../model/errors.ts";
 import { DPKG_ADMIN_DIR, listPackageStates, unmergedUpdates } from "../dpkg.ts";
 import { pathInside, readInside } from "../inside.ts";
-import { refuseForeignNames } from "../var.ts";
 import type { WorkTree } from "./mount.ts";
 import { GIVEN_PATHS } from "./stubs.ts";
 import type { UpperScan } from "./upper.ts";
@@ -41,20 +40,6 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
 
 /** Refuses what a deployment cannot hold. Throws LayerInvalid naming the path, ScriptFailed naming the packages. */
 export async function checkLayer(tree: WorkTree, scan: UpperScan): Promise<void> {
-  refuseForeignNames(
-    scan.entries.map((entry) => `/${entry.path}`),
-    "commit the layer",
-  );
-  const special = scan.entries.filter((entry) => !"fdl".includes(entry.type));
-  if (special.length > 0) {
-    throw new AptOstreeError(
-      "LayerInvalid",
-      `cannot commit the layer: ${special.map((entry) => `/${entry.path}`).join(", ")} is neither file, directory nor link`,
-      {
-        details: { paths: special.map((entry) => `/${entry.path}`) },
-      },
-    );
-  }
   const stray = scan.entries.filter((entry) => !entry.path.includes("/") && entry.type !== "d");
   if (stray.length > 0) {
     throw new AptOstreeError(

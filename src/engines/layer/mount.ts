@@ -9,6 +9,7 @@ import { type ExecOptions, exec } from "../exec.ts";
 import { pathInside } from "../inside.ts";
 import { bwrapArgs, type SandboxOptions } from "../sandbox.ts";
 import type { Confinement } from "./limits.ts";
+import { requirePlain } from "./plain.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** The directories of one assembly. */
@@ -67,8 +68,8 @@ export interface TreeCommand extends Omit<SandboxOptions, "root"> {
 }
 
 /**
- * Runs a command in the tree, as often as need be. Throws LayerInvalid where an earlier one left no directory to be `/etc`, and what
- * `exec` throws, after every process of the sandbox is gone.
+ * Runs a command in the tree, as often as need be. Throws LayerInvalid where an earlier one left no directory to be `/etc` and
+ * where this one leaves what no layer can hold, and what `exec` throws, after every process of the sandbox is gone.
  */
 export async function runInTree(assembly: Assembly, { binds, command, onStatusLine, ...options }: TreeCommand): Promise<void> {
   const { workspace, baseTree, confinement, signal, timeoutMs } = assembly;
@@ -87,6 +88,7 @@ export async function runInTree(assembly: Assembly, { binds, command, onStatusLi
   const [program = "", ...args] = [...confinement.enter, ...workspace.enter, ...mounts, "bwrap", ...sandbox];
   const onStart = (pid: number): void => confinement.onStart(pid);
   await exec(program, args, { signal, timeoutMs, onStart, ...(onStatusLine === undefined ? {} : { onStatusLine }) });
+  await requirePlain(workTree(workspace.directory));
 }
 
 /**

@@ -2,6 +2,7 @@
  * Reading an overlayfs upper directory (kernel documentation, filesystems/overlayfs): what was added, what was removed, and
  * ridding it of overlayfs's own attributes before it is committed.
  */
+import type { Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import { exec } from "../exec.ts";
@@ -46,7 +47,7 @@ export async function scanUpper(upper: string, baseTree: string): Promise<UpperS
     const [, type = "", inode = "", changed = "", modified = "", path] = /^(\S) (\d+) (\S+) (\S+) ([\s\S]+)$/.exec(record) ?? [];
     if (path === undefined) continue;
     const entry = { type, path, inode, changedS: Number(changed), modifiedS: Number(modified) };
-    if (entry.type === "c" && (await isWhiteout(join(upper, entry.path)))) whiteouts.push(entry.path);
+    if (entry.type === "c" && isWhiteout(await lstat(join(upper, entry.path)))) whiteouts.push(entry.path);
     else entries.push(entry);
   }
   // As find sees them, so through no link: a link of the base to a directory is no directory.
@@ -87,9 +88,9 @@ export async function stripOverlayAttributes(scan: UpperScan): Promise<void> {
 
 const PATHS_A_CALL = 500;
 
-/** A whiteout is a character device 0:0. */
-async function isWhiteout(path: string): Promise<boolean> {
-  return (await lstat(path)).rdev === 0;
+/** Whether a character device is a whiteout: one with the number 0:0. */
+export function isWhiteout(device: Stats): boolean {
+  return device.rdev === 0;
 }
 
 async function isThere(path: string): Promise<boolean> {
