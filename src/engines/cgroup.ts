@@ -122,7 +122,8 @@ async function removeGroup(directory: string): Promise<void> {
       () => null,
       (thrown: NodeJS.ErrnoException) => thrown,
     );
-    if (error === null || error.code === "ENOENT") return;
+    // Of a hierarchy that is mounted read-only rmdir(2) does not say whether there is such a group, and we have made none.
+    if (error === null || error.code === "ENOENT" || error.code === "EROFS") return;
     if (error.code !== "EBUSY" || performance.now() > deadlineMs) throw error;
     // Nothing new is born meanwhile.
     await writeFile(join(directory, "pids.max"), "0").catch(pass(...NO_SUCH_FILE));

@@ -1,10 +1,12 @@
 /** What a run may use: with a control group where this machine gives us one, and without. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ControlGroup, openControlGroup, removeControlGroup } from "../../src/engines/cgroup.ts";
 import { ExecError, exec } from "../../src/engines/exec.ts";
 import { type Confinement, confine, countProcesses, removeConfinement } from "../../src/engines/layer/limits.ts";
+import { checkoutRoot } from "../../src/sandbox/layout.ts";
 
 const LIMITS = { memoryBytes: 128 * 1024 * 1024, processes: 100 };
 const name = (): string => `test-${process.pid}-${Math.random().toString(36).slice(2)}`;
@@ -61,7 +63,8 @@ test("a control group knows what was wanted of it, and ends with all that is in 
   expect(await group.exceeded()).toEqual(["memory"]);
   const [program = "", ...args] = [...group.enter, "sh", "-c", "setsid sleep 4331 >/dev/null 2>&1 </dev/null & echo $!"];
   const pid = Number((await exec(program, args)).stdout);
-  expect(await readFile(`/proc/${pid}/cmdline`, "utf8")).toContain("4331");
+  // It has no arguments for the moment in which it becomes another program.
+  await expect.poll(() => readFile(`/proc/${pid}/cmdline`, "utf8")).toContain("4331");
   await group.close();
   expect(directories.filter((directory) => existsSync(directory))).toEqual([]);
   await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: TIMEOUT_MS }).toBe(false);
@@ -74,6 +77,17 @@ test("what a daemon that was killed has left is removed by name, and once is eno
   await removeConfinement(runId);
   await removeControlGroup(name());
   await confinement.close();
+});
+
+test("where control groups can be read and not made there is none, and nothing to remove", async () => {
+  const module = JSON.stringify(join(checkoutRoot(), "dist/src/engines/cgroup.js"));
+  const script = `const { openControlGroup, removeControlGroup } = await import(${module});
+    await removeControlGroup("${name()}");
+    console.log(await openControlGroup("${name()}", ${JSON.stringify(LIMITS)}));`;
+  // Mounted read-only as in most containers, in a mount namespace of its own.
+  const readOnly = `set -e; for at in $(findmnt -lno TARGET -t cgroup,cgroup2); do mount -o remount,bind,ro "$at"; done; exec "$@"`;
+  const argv = ["--mount", "--propagation", "private", "--", "sh", "-c", readOnly, "sh", process.execPath, "--input-type=module", "--eval", script];
+  expect((await exec("unshare", argv)).stdout).toBe("null\n");
 });
 
 function directoriesOf(group: ControlGroup): string[] {
