@@ -9,7 +9,7 @@ import { digestOf } from "../model/plan.ts";
 import { fillTemplate, mergeParts, parseTreefilePart, type Treefile, type TreefilePart } from "../model/treefile.ts";
 
 /** Raised whenever the same treefile and packages would give another tree. */
-export const POLICY_VERSION = 4;
+export const POLICY_VERSION = 5;
 
 /** A file for the tree, with its content. */
 export interface InputFile {

@@ -21,7 +21,7 @@ import { deploymentDir } from "../paths.ts";
 import { plannedPackages } from "./planned.ts";
 
 /** Rises when the same packages on the same base would give another tree: remembered layers of older versions are not used. */
-const POLICY_VERSION = 4;
+const POLICY_VERSION = 5;
 
 const NOTHING: Solution = { archives: [], localFiles: [], removals: [] };
 
