@@ -15,8 +15,6 @@ export const RESIDUE: readonly string[] = [
   "usr/etc/machine-id",
   "usr/etc/.updated",
   ...["passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-"].map((name) => `usr/etc/${name}`),
-  // Answers of type password, which debconf keeps apart from the others.
-  ...["passwords.dat", "passwords.dat-old"].map((name) => `usr/lib/sysimage/var/cache/debconf/${name}`),
   ...["lock", "lock-frontend", "triggers/Lock", "status-old", "diversions-old", "statoverride-old"].map((name) => `${DPKG_ADMIN_DIR}/${name}`),
 ];
 

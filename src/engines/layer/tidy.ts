@@ -9,8 +9,9 @@ import { madePathInside, pathInside } from "../inside.ts";
 import { generatedKeys, removeSecrets } from "../secrets.ts";
 import type { WorkTree } from "./mount.ts";
 
-/** debconf's database, below the state of a tree or /var; in `passwords.dat` are the answers that are passwords. */
+/** debconf's database, below the state of a tree or /var, and the files in it that hold the answers that are passwords. */
 const DEBCONF = "cache/debconf";
+const PASSWORDS = ["passwords.dat", "passwords.dat-old"];
 
 /** Tidies an unmounted upper directory and the /var that belongs to it. What somebody should know of it, as sentences. */
 export async function tidyLayer({ upper, var: varDir }: Pick<WorkTree, "upper" | "var">): Promise<string[]> {
@@ -20,10 +21,14 @@ export async function tidyLayer({ upper, var: varDir }: Pick<WorkTree, "upper" |
   const left = await leftConfigurations(etc);
   for (const path of left) await rm(join(etc, path));
   await removeSecrets(upper, "usr/etc");
-  for (const at of [join(upper, STATE_DIR), varDir]) {
+  for (const [root, path] of [
+    [upper, join(STATE_DIR, DEBCONF)],
+    [varDir, DEBCONF],
+  ] as const) {
     // In /var it is a link to the state where the base has that already.
-    const debconf = await pathInside(at, DEBCONF);
-    if (debconf !== null && (await isDirectory(debconf))) await rm(join(debconf, "passwords.dat"), { force: true });
+    const debconf = await pathInside(root, path);
+    if (debconf === null || !(await isDirectory(debconf))) continue;
+    for (const name of PASSWORDS) await rm(join(debconf, name), { force: true, recursive: true });
   }
   const packaged = await packagedPaths(join(upper, DPKG_ADMIN_DIR), "/");
   const nameOf = (path: string): string => (path.startsWith(`${varDir}/`) ? `/var${path.slice(varDir.length)}` : `/etc${path.slice(etc.length)}`);
