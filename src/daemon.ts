@@ -8,6 +8,7 @@ import { Command, CommanderError, Option } from "commander";
 import { readConfig } from "./config.ts";
 import { Bus } from "./dbus/bus.ts";
 import { startService } from "./dbus/service.ts";
+import { prepareControlGroups } from "./engines/cgroup.ts";
 import { makeEngines } from "./engines/engines.ts";
 import { type OfdLock, takeLock } from "./engines/ofdlock.ts";
 import { resolvePaths } from "./engines/paths.ts";
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
   process.on("uncaughtException", fatal);
   process.on("unhandledRejection", fatal);
 
+  await prepareControlGroups();
   const paths = await sysrootPaths(options);
   const locks = [await lockFor(join(paths.repo, "extensions/apt-ostree/lock")), await lockFor(join(options.state, "lock"))];
   const engines = await makeEngines(options.sysroot, options.state, config);

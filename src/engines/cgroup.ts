@@ -53,6 +53,17 @@ export async function openControlGroup(name: string, limits: GroupLimits): Promi
   return { enter, exceeded: () => exceededIn(found, name), close: () => removeControlGroup(name) };
 }
 
+/**
+ * Makes room for groups below our own; nothing where that is refused. To be called before there is any child, which would stay in the
+ * group that is to have groups in it: systemd before version 254 does not know `DelegateSubgroup=`.
+ */
+export async function prepareControlGroups(): Promise<void> {
+  for (const { parent, unified, controllers } of await hierarchies()) {
+    const refused = unified ? await delegate(parent, controllers).catch((error: unknown) => error) : undefined;
+    if (refused !== undefined && !isRefusal(refused)) throw refused;
+  }
+}
+
 /** Ends every process in the groups of a name and removes them; nothing where there are none. */
 export async function removeControlGroup(name: string): Promise<void> {
   for (const { parent } of await hierarchies()) await removeGroup(join(parent, name));
@@ -84,16 +95,25 @@ async function makeGroup({ parent, unified, controllers }: Hierarchy, name: stri
 /** Where the daemon moves to when its own group must have groups in it; as `DelegateSubgroup=` of its unit says (systemd.resource-control(5)). */
 const OWN_SUBGROUP = "daemon";
 
-/** Of the unified hierarchy, a group either holds processes or gives controllers to groups in it. */
+/**
+ * Of the unified hierarchy, a group either holds processes or gives controllers to groups in it. Where others than ourselves are in the
+ * way, we go back to them.
+ */
 async function delegate(parent: string, controllers: readonly Controller[]): Promise<void> {
   const give = (): Promise<void> => writeFile(join(parent, "cgroup.subtree_control"), controllers.map((controller) => `+${controller}`).join(" "));
+  const moveTo = (directory: string): Promise<void> => writeFile(join(directory, "cgroup.procs"), String(process.pid));
+  const own = join(parent, OWN_SUBGROUP);
+  const refused = await give().catch((error: NodeJS.ErrnoException) => error);
+  if (refused === undefined) return;
+  if (refused.code !== "EBUSY") throw refused;
+  await mkdir(own).catch(pass("EEXIST"));
+  await moveTo(own);
   try {
     await give();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
-    await mkdir(join(parent, OWN_SUBGROUP)).catch(pass("EEXIST"));
-    await writeFile(join(parent, OWN_SUBGROUP, "cgroup.procs"), String(process.pid));
-    await give();
+    await moveTo(parent);
+    await rmdir(own).catch(pass("EBUSY"));
+    throw error;
   }
 }
 
