@@ -16,19 +16,9 @@ import {
 } from "./transaction.ts";
 
 /** What a request is made of besides its kind; each kind takes some of them (`TAKES`). */
-export interface RequestValues {
-  readonly packages?: readonly string[];
-  readonly files?: readonly string[];
+export interface RequestValues extends Partial<Omit<Request, "kind" | "targets" | "action" | "locals" | "undo">> {
   readonly targets?: readonly string[];
-  readonly idempotent?: boolean;
   readonly action?: string;
-  readonly refspec?: string;
-  readonly revision?: string;
-  readonly followsApt?: boolean;
-  readonly dryRun?: boolean;
-  readonly plan?: string;
-  readonly scriptNetwork?: boolean;
-  readonly undoes?: string;
 }
 
 type Value = Exclude<keyof RequestValues, "idempotent">;
