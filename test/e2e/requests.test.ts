@@ -55,19 +55,7 @@ describe("a request", () => {
   test("with a name that looks like an option never reaches apt, from the command line or the bus", async () => {
     const before = await world.state();
     const { latest } = { latest: (await world.withClient((client) => client.transactions(1)))[0]?.id };
-    for (const name of [
-      "-oDir::Bin::dpkg=/tmp/x",
-      "--",
-      "-y",
-      "--allow-remove-essential",
-      "",
-      "a b",
-      "../x",
-      "x;y",
-      "./tool.deb",
-      "tool*",
-      "tool\n",
-    ]) {
+    for (const name of ["-oDir::Bin::dpkg=/tmp/x", "--", "-y", "--allow-remove-essential", "", "a b", "x;y", "tool[ab]", "tool*=1", "tool\n"]) {
       const said = await world.cli("install", "--", name);
       expect({ name, status: said.status, stderr: said.stderr }).toMatchObject({ status: 2, stderr: expect.stringMatching(/^error: cannot use /) });
       const call = ["call", "org.debian.aptostree1", "/org/debian/aptostree1", "org.debian.aptostree1", "Install", "as", "1", name];

@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { join, normalize } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Stamps } from "./stamps.ts";
 
 /** One way for a path to misbehave. */
 export type Fault =
@@ -70,6 +71,7 @@ export async function startMirror(directory: string): Promise<Mirror> {
   const sockets = new Set<Socket>();
   const closing = new AbortController();
   const totals = { bytesSent: 0, connections: 0 };
+  const stamps = new Stamps();
 
   function takeFault(path: string): Fault | null {
     const queue = faults.get(path);
@@ -86,7 +88,7 @@ export async function startMirror(directory: string): Promise<Mirror> {
     const send = (chunk: Buffer): void => {
       totals.bytesSent += chunk.length;
     };
-    answer({ directory, path, request, response, fault: takeFault(path), send, signal: closing.signal }).catch(() => response.destroy());
+    answer({ directory, path, request, response, fault: takeFault(path), stamps, send, signal: closing.signal }).catch(() => response.destroy());
   });
   server.keepAliveTimeout = 60_000;
   server.on("connection", (socket) => {
@@ -136,12 +138,13 @@ interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly fault: Fault | null;
+  readonly stamps: Stamps;
   readonly send: (chunk: Buffer) => void;
   readonly signal: AbortSignal;
 }
 
 async function answer(exchange: Exchange): Promise<void> {
-  const { directory, path, request, response, fault } = exchange;
+  const { directory, path, request, response, fault, stamps } = exchange;
   if (fault?.kind === "silent") return;
   if (fault?.kind === "status") {
     if (fault.location !== undefined) response.setHeader("Location", fault.location);
@@ -153,7 +156,7 @@ async function answer(exchange: Exchange): Promise<void> {
   if (found === null || !found.isFile()) return end(response, 404);
 
   const etag = `"${found.size.toString(16)}-${Math.floor(found.mtimeMs).toString(16)}"`;
-  const modified = new Date(found.mtimeMs).toUTCString();
+  const modified = new Date(stamps.of(path, found)).toUTCString();
   response.setHeader("ETag", etag);
   response.setHeader("Last-Modified", modified);
   response.setHeader("Accept-Ranges", "bytes");
